@@ -1,0 +1,89 @@
+//! What a run did, in order. A tool call's step is also its ledger entry.
+
+use crate::journal::Mark;
+use crate::policy::Judgement;
+use crate::tool::{CallKey, Effect};
+use crate::usage::Usage;
+use crate::{CallId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    Gate,
+    ModelTurn,
+    ToolCall,
+    Approval,
+    LaneChange,
+    /// A tool was asked what became of a call.
+    Probe,
+}
+
+/// Statuses of every kind of step; the ledger's own begin at `Prepared`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+    /// Waits for a person.
+    AwaitingApproval,
+    /// Refused by policy or by a person; never sent.
+    Denied,
+    /// Ready to be sent.
+    Prepared,
+    /// Perhaps sent.
+    Dispatched,
+    /// Answered.
+    Committed,
+    /// Certainly not done.
+    FailedBeforeEffect,
+    /// Sent; nobody knows what became of it.
+    OutcomeUnknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub step_index: u32,
+    pub kind: StepKind,
+    pub status: StepStatus,
+    pub name: String,
+    pub input: Value,
+    pub output: Value,
+    pub is_error: bool,
+    pub started_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// 1 for the first; higher after a restart.
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<LedgerCall>,
+    /// The client's own report; absent where the server saw it happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Mark>,
+}
+
+/// What makes a tool call's step a ledger entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LedgerCall {
+    pub id: CallId,
+    pub key: CallKey,
+    pub effect: Effect,
+    pub arguments_digest: String,
+    /// What policy said of the call, and who.
+    #[serde(default)]
+    pub judgement: Judgement,
+    /// Of the arguments as they were asked for, where an approver changed them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_digest: Option<String>,
+}
+
+impl LedgerCall {
+    /// Was this call asked for with these arguments? It may have run with others, if an approver said so.
+    pub fn was_asked_with(&self, digest: &str) -> bool {
+        self.asked_digest.as_ref().unwrap_or(&self.arguments_digest) == digest
+    }
+}
