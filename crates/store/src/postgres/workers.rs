@@ -1,0 +1,56 @@
+//! Workers' leases, by the database's clock, and who holds which run.
+
+use super::{PostgresStore, claims, db_now, statements};
+use async_trait::async_trait;
+use domain::ports::store::{Claimed, StoreResult, WorkerStore};
+use domain::{OrgScope, RunId, WorkerId};
+use std::time::Duration;
+
+statements! {
+    REGISTER = concat!("INSERT INTO workers (id, lease_until) VALUES ($1, ", db_now!(), " + $2)
+        ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until");
+    HEARTBEAT = concat!("UPDATE workers SET lease_until = ", db_now!(), " + $2 WHERE id = $1 RETURNING 1");
+    RELEASE = "WITH gone AS (DELETE FROM workers WHERE id = $1)
+        UPDATE runs SET owner = NULL WHERE owner = $1";
+}
+
+/// Both are sent as reads are: said twice they are the same, so a connection that breaks leaves nothing unknown.
+fn micros(lease: Duration) -> i64 {
+    i64::try_from(lease.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl WorkerStore for PostgresStore {
+    async fn system_register_worker(&self, worker: WorkerId, lease: Duration) -> StoreResult<()> {
+        self.leases
+            .read(REGISTER, &[&worker.uuid(), &micros(lease)])
+            .await?;
+        Ok(())
+    }
+
+    async fn system_heartbeat(&self, worker: WorkerId, lease: Duration) -> StoreResult<bool> {
+        let rows = self
+            .leases
+            .read(HEARTBEAT, &[&worker.uuid(), &micros(lease)])
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    async fn system_release_worker(&self, worker: WorkerId) -> StoreResult<()> {
+        self.pool.write(RELEASE, &[&worker.uuid()]).await?;
+        Ok(())
+    }
+
+    async fn system_claim_runs(&self, worker: WorkerId, limit: u32) -> StoreResult<Vec<Claimed>> {
+        claims::claim_any(&self.pool, worker, limit).await
+    }
+
+    async fn claim_run(
+        &self,
+        scope: &OrgScope,
+        id: RunId,
+        worker: WorkerId,
+    ) -> StoreResult<Option<Claimed>> {
+        claims::claim_one(&self.pool, scope, id, worker).await
+    }
+}
