@@ -1,0 +1,69 @@
+//! A server that is stopped between the commit that dispatches a call and its sending, for longer than its lease: the
+//! other server has settled the call by the time it goes on, so it must not send it any more.
+
+use crate::clients::Client;
+use crate::database::Database;
+use crate::http::PATIENCE;
+use crate::kinds::Kind;
+use crate::limit::{LIMIT, within};
+use crate::program::{Program, Start};
+use crate::world::{QUICK, World};
+use std::time::{Duration, Instant};
+
+/// What it says when it finds out: right before the sending, or already when it looks at the run.
+const FOUND_OUT: [&str; 2] = [
+    "a call was not sent",
+    "the run went to another worker or ended",
+];
+
+async fn frozen(kind: Kind, point: &str) {
+    let world = World::new(Database::Postgres).await.set(&QUICK);
+    let second = world.start().await;
+    let mut command = world.command();
+    command
+        .env("FAILPOINTS", format!("{point}=1*return(stop)"))
+        .env("RUNYARD_LOG", "info");
+    let first = match Program::start(command).await {
+        Start::Ready(program) => *program,
+        Start::Ended(status, said) => panic!("{point}: ended at its start, {status}: {said}"),
+    };
+    let tag = format!("frozen-{kind:?}");
+    let mut client = Client::new(kind, tag.clone());
+    let live = client.begin(first.address).await.expect("it begins");
+    let finished = client.finish(&world, second.address).await;
+    let finished = finished.unwrap_or_else(|complaint| panic!("{complaint}"));
+    assert_eq!(finished.history.violations(), []);
+    let before = world.ledger.entry(&tag);
+    first.go_on().await;
+    let until = Instant::now() + PATIENCE;
+    while !FOUND_OUT.iter().any(|words| first.said().contains(words)) {
+        assert!(
+            Instant::now() < until,
+            "it does not say so:\n{}",
+            first.said()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.ledger.entry(&tag), before, "{}", first.said());
+    let effects = client.effects(&world, second.address).await;
+    let effects = effects.unwrap_or_else(|complaint| panic!("{complaint}"));
+    assert_eq!(effects.violations(), []);
+    drop(live);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_was_stopped_before_an_unsafe_call_does_not_send_it_late() {
+    within(LIMIT, async {
+        frozen(Kind::Unsafe, "tool.after_dispatch_commit").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_was_stopped_before_a_keyed_call_does_not_send_it_late() {
+    within(LIMIT, async {
+        // It is dispatched by the commit of the turn that asks for it.
+        frozen(Kind::Keyed, "turn.after_commit").await;
+    })
+    .await;
+}

@@ -1,0 +1,25 @@
+//! The program killed at every named crash point, cut off from its readers, and without space on its disk: what was
+//! acknowledged must still be there, and nothing may have happened twice. It starts the real program on real stores
+//! and looks at nothing but its API.
+
+mod clients;
+mod database;
+mod disk;
+mod frames;
+mod freeze;
+mod history;
+mod http;
+mod kinds;
+mod ledger;
+mod lies;
+mod limit;
+mod mcp;
+mod program;
+mod promoted;
+mod repeats;
+mod replicas;
+mod sessions;
+mod storm;
+mod streams;
+mod sweep;
+mod world;
