@@ -13,7 +13,7 @@ const TOP = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(TOP, 'target');
 export const OWNER_KEY = 'ry_console_tests_owner_key_0123456789';
 /** How long a program may take to start, or to notice a file. */
-const START_MS = 30_000;
+const START_MS = 60_000;
 /** How long one call may take; reading a run's events waits for the end of the run. */
 const CALL_MS = 20_000;
 

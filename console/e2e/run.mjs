@@ -5,7 +5,7 @@ import { after } from 'node:test';
 import { closeAll } from './programs.mjs';
 
 /** For everything together: the tests take about two minutes on two cores. */
-const LIMIT_MS = 225_000;
+const LIMIT_MS = 600_000;
 
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
   process.once(signal, () => {

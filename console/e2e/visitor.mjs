@@ -14,7 +14,7 @@ export async function visit(browser, server, options = {}) {
     deviceScaleFactor: options.scale ?? 1,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(45_000);
   /** @type {string[]} */
   const complaints = [];
   /** @type {string[]} */

@@ -122,28 +122,29 @@ impl Watcher {
     }
 
     async fn read_store(&self) -> Result<Stored, StoreError> {
-        if let Some(page) = self.feed.shelf.find(self.after) {
-            return Ok(Stored::Page(page));
-        }
         let store = &self.engine.store;
-        // The state is read before the log: a run that was over then has its whole log there.
-        let run = store.get_run(&self.scope, self.run).await?;
-        let records = store
-            .read_log(&self.scope, self.run, self.after, STORE_PAGE)
-            .await?;
-        // Whole records, so that whoever stands elsewhere in the first can use them too.
-        let events: Vec<Arc<Event>> = records
-            .into_iter()
-            .flat_map(|record| record.events_after(0))
-            .map(Arc::new)
-            .collect();
-        if events.last().is_some_and(|last| last.seq > self.after) {
-            return Ok(Stored::Page(self.feed.shelf.put(self.after, events)));
-        }
-        match run {
-            Some(run) if !run.status().is_terminal() => Ok(Stored::NoneYet),
-            Some(_) | None => Ok(Stored::Over),
-        }
+        let mut is_over = false;
+        let read = async {
+            // The state is read before the log: a run that was over then has its whole log there.
+            let run = store.get_run(&self.scope, self.run).await?;
+            is_over = run.is_none_or(|run| run.status().is_terminal());
+            let records = store
+                .read_log(&self.scope, self.run, self.after, STORE_PAGE)
+                .await?;
+            // Whole records, so that whoever stands elsewhere in the first can use them too.
+            let events = records
+                .into_iter()
+                .flat_map(|record| record.events_after(0))
+                .map(Arc::new)
+                .collect();
+            Ok::<_, StoreError>(events)
+        };
+        let page = self.feed.shelf.page(self.after, read).await?;
+        Ok(match page {
+            Some(page) => Stored::Page(page),
+            None if is_over => Stored::Over,
+            None => Stored::NoneYet,
+        })
     }
 
     /// False when the process is going away and nobody here will tell more.

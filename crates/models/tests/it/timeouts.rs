@@ -2,11 +2,15 @@
 
 use crate::support::{Said, lane, lane_at, request, router, turn};
 use domain::failure::FailureCode;
+use futures::future::join_all;
 use scripted::{AcceptFault, Reply, Script, Server, Stall, Wire, reply};
 use std::time::{Duration, Instant};
 
+/// Passes in vain.
 const SHORT: u64 = 150;
-const LONG: u64 = 20_000;
+/// Long enough for what answers at once, on a busy machine too.
+const AMPLE: u64 = 2_000;
+const LONG: u64 = 120_000;
 
 async fn stalled(wire: Wire, script: Script, first_byte_ms: u64, between_chunks_ms: u64) -> Said {
     let server = Server::with(script).await;
@@ -16,7 +20,7 @@ async fn stalled(wire: Wire, script: Script, first_byte_ms: u64, between_chunks_
     lane.timeouts.between_chunks_ms = between_chunks_ms;
     let began = Instant::now();
     let said = turn(&router(vec![lane]), request()).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "{wire:?}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{wire:?}");
     assert_eq!(
         server.count().min(1),
         server.count(),
@@ -50,35 +54,43 @@ async fn silence_before_the_first_byte() {
 
 #[tokio::test]
 async fn silence_between_chunks() {
-    for wire in Wire::ALL {
+    let checks = Wire::ALL.map(async |wire| {
         let script = Script::always(
             reply()
                 .text_words("one two three")
                 .stall(Stall::Chunk(2))
                 .build(),
         );
-        let said = stalled(wire, script, LONG, SHORT).await;
+        let said = stalled(wire, script, LONG, AMPLE).await;
         assert_eq!(said.text, "one two ", "{wire:?}");
         let error = said.failure();
         assert!(
-            error.failure.message.contains("stopped for 150 ms"),
+            error.failure.message.contains("stopped for 2 s"),
             "{wire:?}: {error}"
         );
         assert!(error.retry, "the first token was there");
-    }
+    });
+    join_all(checks).await;
 }
 
 #[tokio::test]
 async fn a_slow_first_byte_is_no_stall_between_chunks_and_the_other_way_round() {
-    for wire in Wire::ALL {
-        let slow_start = reply().text_words("one two").first_byte_ms(400).build();
-        let said = stalled(wire, Script::always(slow_start), LONG, SHORT).await;
+    let checks = Wire::ALL.map(async |wire| {
+        let slow_start = reply()
+            .text_words("one two")
+            .first_byte_ms(AMPLE + 200)
+            .build();
+        let said = stalled(wire, Script::always(slow_start), LONG, AMPLE).await;
         assert_eq!(said.text, "one two", "{wire:?}: {:?}", said.error);
 
-        let slow_rest = reply().text_words("one two three").between_ms(200).build();
-        let said = stalled(wire, Script::always(slow_rest), SHORT, LONG).await;
+        let slow_rest = reply()
+            .text_words("one two three")
+            .between_ms(AMPLE + 200)
+            .build();
+        let said = stalled(wire, Script::always(slow_rest), AMPLE, LONG).await;
         assert_eq!(said.text, "one two three", "{wire:?}: {:?}", said.error);
-    }
+    });
+    join_all(checks).await;
 }
 
 #[tokio::test]
@@ -118,7 +130,7 @@ async fn a_connection_that_is_never_accepted_runs_into_the_connect_time_out() {
     lane.retries.attempts = 1;
     let began = Instant::now();
     let said = turn(&router(vec![lane]), request()).await;
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(60));
     let message = &said.failure().failure.message;
     assert!(message.contains("no connection in time"), "{message}");
 }

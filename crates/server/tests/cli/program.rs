@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long the program may take for anything, on a machine that is busy.
-pub const PATIENCE: Duration = Duration::from_secs(45);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long output may stay open after its process, which only a child of it that lives on can do.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Between looks whether a process has ended.

@@ -153,7 +153,7 @@ async fn heal(
         }
         assert_clear(&answer);
         assert!(
-            begun.elapsed() < Duration::from_secs(10),
+            begun.elapsed() < Duration::from_secs(60),
             "it does not heal: {:?}",
             answer.body
         );

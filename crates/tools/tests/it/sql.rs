@@ -536,7 +536,7 @@ async fn slow_statements_are_stopped(kind: Kind) {
             "{told}"
         );
     }
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(60));
     assert_eq!(db.count("SELECT count(*) FROM log").await, 0);
 }
 
@@ -566,7 +566,7 @@ async fn abandoned_statements_are_stopped(kind: Kind) {
         let begun = Instant::now();
         while db.count(running).await > 0 {
             assert!(
-                begun.elapsed() < Duration::from_secs(10),
+                begun.elapsed() < Duration::from_secs(60),
                 "the statement goes on"
             );
         }

@@ -268,7 +268,7 @@ pub async fn ready_for(
     (context, call)
 }
 
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub async fn run(gateway: &Gateway, name: &str, arguments: Value) -> ToolOutcome {
     let (context, call) = ready(gateway, name, arguments).await;
