@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod chat;
 mod client;
+mod console;
 mod demo;
 mod doctor;
 mod events;
@@ -58,6 +59,8 @@ enum Command {
         #[arg(long)]
         demo: bool,
     },
+    /// Print a link that opens the console signed in on this machine
+    Console(console::Console),
     /// Talk with an agent of a running server; Ctrl-C stops its run
     Chat(chat::Chat),
     /// Run an agent once on a running server and print its answer
@@ -169,6 +172,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Serve { flags, demo } => {
             crate::serve::main(&flags, &context.env, &context.here, demo)
         }
+        Command::Console(command) => alone(console::console(command, &context)),
         Command::Chat(chat) => alone(chat::chat(chat, &context)),
         Command::Run(run) => alone(run::run(run, &context)),
         Command::Agents { command } => agents::agents(command, &context),

@@ -123,28 +123,42 @@ fn is_kept(key_path: &Path, text: &str) -> bool {
     std::fs::read_to_string(key_path).is_ok_and(|kept| kept.trim() == text)
 }
 
-/// Makes another key of the org `default`; it expires after `life`, or never.
+/// What a key is to be.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    pub scope: &'a OrgScope,
+    pub name: &'a str,
+    pub role: Role,
+    /// From now on; for ever if there is none.
+    pub life: Option<Duration>,
+    /// Who makes it, for the audit.
+    pub actor: Actor,
+}
+
+/// Makes another key.
 pub async fn make_key(
     store: &dyn Store,
     clock: &dyn Clock,
-    name: &str,
-    role: Role,
-    life: Option<Duration>,
+    wanted: NewKey<'_>,
 ) -> Result<Secret, FirstStartError> {
     let secret = Secret::generate()?;
-    let mut key = new_key(clock, name, role, secret.expose());
-    key.expires_at = life.map(|life| key.created_at.plus(life));
-    let entry = keys::created(&key, Actor::Operator);
-    store
-        .create_key(&OrgScope::new(key.org.clone()), &key, &entry)
-        .await?;
+    let mut key = new_key(clock, wanted.name, wanted.role, secret.expose());
+    key.org = wanted.scope.org().clone();
+    key.expires_at = wanted.life.map(|life| key.created_at.plus(life));
+    let entry = keys::created(&key, wanted.actor);
+    store.create_key(wanted.scope, &key, &entry).await?;
     Ok(secret)
+}
+
+/// The org that a first start makes.
+pub fn scope() -> OrgScope {
+    OrgScope::new(OrgId::new(ORG).expect("the name is one of an org"))
 }
 
 /// A key of the org `default` that does not expire.
 fn new_key(clock: &dyn Clock, name: &str, role: Role, secret: &str) -> Key {
     Key {
-        org: OrgId::new(ORG).expect("the name is one of an org"),
+        org: scope().org().clone(),
         id: KeyId::new(clock.uuid()),
         name: name.to_owned(),
         role,

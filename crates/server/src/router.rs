@@ -29,6 +29,7 @@ pub fn router(app: App) -> Router {
         .route("/docs/{*path}", get(crate::docs::get_page))
         .route("/docs/docs.js", get(docs::get_docs_script))
         .route("/docs/docs.css", get(docs::get_docs_style))
+        .route("/console/tickets", post(console::tickets::create_ticket))
         .route("/console/sign-in", post(console::tickets::sign_in))
         .merge(console::router())
         .fallback(|| async { Problem::new(Code::route_not_found) })

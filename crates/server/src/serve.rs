@@ -25,13 +25,14 @@ use crate::app::{App, Ports};
 use crate::cli::{self, Failure};
 use crate::clock::StoreClock;
 use crate::config::{self, Env, Flags, Role, Settings};
-use crate::first_start::NewOwner;
+use crate::first_start::{self, NewOwner};
 use crate::registry::{self, Registry};
 use crate::{listen, logging};
 use ::store::OpenMode;
 use ::tools::Gateway;
 use ::tools::mcp::Servers;
 use banner::Banner;
+use domain::audit::Actor;
 use domain::ports::bus::Bus;
 use domain::ports::clock::Clock;
 use domain::ports::store::Store;
@@ -145,7 +146,10 @@ fn ticket(app: &App, address: SocketAddr, demo: bool) -> Option<String> {
         return None;
     }
     // Without randomness there is no ticket, and signing in with a key is left.
-    let ticket = app.tickets.issue(app.clock.now()).ok()?;
+    let ticket = app
+        .tickets
+        .issue(&first_start::scope(), Actor::Operator, app.clock.now())
+        .ok()?;
     Some(ticket.expose().to_owned())
 }
 

@@ -160,6 +160,27 @@ impl Client {
         let url = self.base.join(&format!("{BASE}/{path}")).map_err(|error| {
             Failure::new("an id is not fit for an address", "check it").because(&error)
         })?;
+        self.ask(method, url, body).await
+    }
+
+    /// A link that opens the console signed in, once, on the server's machine.
+    pub async fn sign_in_link(&self) -> Result<String, Failure> {
+        let url = self.base.join("console/tickets").map_err(|error| {
+            Failure::new("the address is no server's", "check it").because(&error)
+        })?;
+        let answer = self.ask(Method::POST, url, None).await?;
+        let answer = self.json(self.accepted(answer).await?).await?;
+        let ticket = text(&answer, "ticket").ok_or_else(|| strange("the answer has no ticket"))?;
+        let base = self.base.as_str().trim_end_matches('/');
+        Ok(super::sign_in_link(base, "/", &ticket))
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Response, Failure> {
         let mut request = self
             .http
             .request(method, url)

@@ -3,9 +3,10 @@
 use crate::cli::{self, Failure};
 use crate::clock::SystemClock;
 use crate::config::{Settings, Source, Sourced};
-use crate::first_start::{self, FirstStartError, NewOwner};
+use crate::first_start::{self, FirstStartError, NewKey, NewOwner};
 use crate::registry::{self, Registry};
 use ::tools::fleet;
+use domain::audit::Actor;
 use domain::key::{KeyDigest, Role};
 use domain::ports::clock::Clock;
 use domain::ports::store::{Store, StoreError};
@@ -221,10 +222,14 @@ async fn stored_key(
 }
 
 async fn short_lived_key(store: &dyn Store) -> Result<SecretString, Failure> {
-    let life = Some(DEMO_KEY_LIFE);
-    let made =
-        first_start::make_key(store, &SystemClock, "demonstration", Role::Developer, life).await;
-    match made {
+    let key = NewKey {
+        scope: &first_start::scope(),
+        name: "demonstration",
+        role: Role::Developer,
+        life: Some(DEMO_KEY_LIFE),
+        actor: Actor::Operator,
+    };
+    match first_start::make_key(store, &SystemClock, key).await {
         Ok(secret) => Ok(SecretString::from(secret.expose())),
         Err(FirstStartError::Store(error)) => Err(store_failed(error)),
         Err(error) => Err(Failure::new(

@@ -51,3 +51,21 @@ async fn demonstration_needs_nothing_and_shows_a_tool_reading_the_fleet() {
     assert!(said.out.contains("no language model"), "{said:?}");
     assert!(!said.err.contains(ticket), "the log tells a ticket");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_sign_in_link_is_had_from_the_running_server() {
+    let home = Home::new();
+    let refused = home.run(&["console", "--url", "http://127.0.0.1:9", "--key", "x"]);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    let server = home.serve(&[]);
+    let said = home.run(&["console"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let link = said
+        .out
+        .lines()
+        .find_map(|line| line.trim().split_once("/#ticket="));
+    let (origin, ticket) = link.unwrap_or_else(|| panic!("no link: {said:?}"));
+    assert!(exchange(origin, ticket).await.is_some());
+    assert_eq!(exchange(origin, ticket).await, None, "it works once");
+    drop(server);
+}
