@@ -187,7 +187,7 @@ impl Link {
             if self.protocol == Protocol::Auto {
                 self.is_legacy.fetch_xor(true, Ordering::Relaxed);
             }
-            told(&error)
+            self.told(&error)
         })?;
         let offers = connection.offers().await;
         let offers = offers.map_err(|error| format!("it does not tell its tools: {error}"))?;
@@ -234,29 +234,32 @@ impl Link {
         let share = 0.5 + 0.5 * f64::from(u32::try_from(random).unwrap_or(0)) / 65_535.0;
         longest.mul_f64(share)
     }
-}
 
-/// What went wrong, for the operator. Never what the server sent.
-fn told(error: &ClientInitializeError) -> String {
-    let mut at: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(cause) = at {
-        if let Some(refused) = crate::egress::refusal(cause) {
-            return format!("egress refused: {refused}");
+    /// What went wrong, for the operator. Never what the server sent.
+    fn told(&self, error: &ClientInitializeError) -> String {
+        let mut at: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(cause) = at {
+            if let Some(refused) = crate::egress::refusal(cause) {
+                return format!("egress refused: {refused}");
+            }
+            at = cause.source();
         }
-        at = cause.source();
-    }
-    match error {
-        ClientInitializeError::ConnectionClosed(_) => {
-            "it ended before it answered the handshake".to_owned()
+        let ended = || "it ended before it answered the handshake".to_owned();
+        match error {
+            ClientInitializeError::ConnectionClosed(_) => ended(),
+            ClientInitializeError::JsonRpcError(error) => {
+                format!("it refused the handshake with code {}", error.code.0)
+            }
+            ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
+                "it speaks no version of the protocol that is known here".to_owned()
+            }
+            error if error.is_authorization_required() => "it asks for credentials".to_owned(),
+            ClientInitializeError::TransportError { .. } => match self.reach {
+                // Its input may be found closed before its output is.
+                Reach::Program(_) => ended(),
+                Reach::Remote(_) => "it cannot be reached".to_owned(),
+            },
+            _ => "its answer to the handshake is not one".to_owned(),
         }
-        ClientInitializeError::JsonRpcError(error) => {
-            format!("it refused the handshake with code {}", error.code.0)
-        }
-        ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
-            "it speaks no version of the protocol that is known here".to_owned()
-        }
-        error if error.is_authorization_required() => "it asks for credentials".to_owned(),
-        ClientInitializeError::TransportError { .. } => "it cannot be reached".to_owned(),
-        _ => "its answer to the handshake is not one".to_owned(),
     }
 }
