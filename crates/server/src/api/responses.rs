@@ -103,6 +103,11 @@ async fn begin(
         previous,
         max_output_tokens: create.max_output_tokens,
         temperature: create.temperature,
+        tool_choice: if create.offers_no_tool() {
+            "none"
+        } else {
+            "auto"
+        },
         metadata: create.metadata.unwrap_or_default(),
         tools: create.tools.unwrap_or_default(),
     };

@@ -222,6 +222,8 @@ pub struct Echo {
     pub max_output_tokens: Option<u32>,
     pub temperature: Option<f64>,
     pub metadata: Map<String, Value>,
+    /// `auto` or `none`.
+    pub tool_choice: &'static str,
     pub tools: Vec<Value>,
 }
 
@@ -244,7 +246,7 @@ impl Response {
             metadata: echo.metadata,
             temperature: echo.temperature,
             top_p: None,
-            tool_choice: "auto",
+            tool_choice: echo.tool_choice,
             tools: echo.tools,
             usage: None,
             background: false,

@@ -11,6 +11,7 @@ on_both_stores!(
     stream_and_whole_answer_say_the_same,
     paths_of_the_sdks_are_the_same_operation,
     calls_come_back_and_outputs_go_on,
+    model_is_offered_no_tool_where_none_is_wished,
     forks_of_one_response_stay_apart,
     responses_of_others_are_nothing,
     what_cannot_be_a_turn_is_refused,
@@ -139,6 +140,19 @@ async fn calls_come_back_and_outputs_go_on(world: Arc<World>) {
         .for_each(scripted::assert_valid_history);
 }
 
+async fn model_is_offered_no_tool_where_none_is_wished(world: Arc<World>) {
+    let session = begin(&world, json!({})).await;
+    for (choice, offered) in [("auto", true), ("none", false)] {
+        let asked =
+            json!({"input": "hi", "tool_choice": choice, "text": {"format": {"type": "text"}}});
+        let response = turn(&world, &session, asked).await.ok();
+        assert_eq!(response["tool_choice"], choice);
+        let sent = world.model.calls().last().expect("a call").body.clone();
+        let tools = sent["tools"].as_array();
+        assert_eq!(tools.is_some_and(|it| !it.is_empty()), offered, "{sent}");
+    }
+}
+
 async fn forks_of_one_response_stay_apart(world: Arc<World>) {
     let script = Script::always(said("root"))
         .rule(When::last_user("left"), said("to the left"))
@@ -205,6 +219,19 @@ async fn what_cannot_be_a_turn_is_refused(world: Arc<World>) {
             json!({"input": "x", "conversation": {"id": "conv_1"}}),
             "conversation",
         ),
+        (
+            json!({"input": "x", "tool_choice": "required"}),
+            "tool_choice",
+        ),
+        (
+            json!({"input": "x", "tool_choice": {"type": "function", "name": "add"}}),
+            "tool_choice",
+        ),
+        (
+            json!({"input": "x", "text": {"format": {"type": "json_schema", "name": "a", "schema": {}}}}),
+            "text.format",
+        ),
+        (json!({"input": "x", "background": true}), "background"),
         (
             json!({"input": "x", "tools": [{"type": "function", "name": "rm"}]}),
             "tools",

@@ -35,6 +35,15 @@ pub struct CreateResponse {
     /// Refused: conversations are not kept here, and a turn without the context that its client counts on would mislead.
     #[schema(ignore)]
     pub conversation: Option<Value>,
+    /// `auto`, or `none`: the model is offered no tool. Other choices are refused.
+    #[schema(value_type = Option<String>)]
+    pub tool_choice: Option<Value>,
+    /// Refused unless its format is `text`: no answer here is held to a schema.
+    #[schema(ignore)]
+    pub text: Option<Value>,
+    /// Refused if true: a turn is answered by the request that asked for it.
+    #[schema(ignore)]
+    pub background: Option<Value>,
 }
 
 /// `client`: calls come back as `function_call` items. `server`: they are run here, as steps of the session under its
@@ -70,7 +79,30 @@ impl CreateResponse {
         {
             return Err(invalid("temperature", "must be 0 to 2"));
         }
+        self.check_wishes()
+    }
+
+    /// What cannot be fulfilled is refused, because an answer that passes it over looks like one that heeds it.
+    fn check_wishes(&self) -> Result<(), InvalidItem> {
+        let choice = self.tool_choice.as_ref();
+        if choice.is_some_and(|it| !matches!(it.as_str(), Some("auto" | "none"))) {
+            let message = "must be auto or none; no model is made to call a tool here";
+            return Err(invalid("tool_choice", message));
+        }
+        let format = self.text.as_ref().and_then(|text| text.get("format"));
+        if format.is_some_and(|it| it["type"] != "text") {
+            let message = "must be of type text; no answer here is held to a schema";
+            return Err(invalid("text.format", message));
+        }
+        if self.background.as_ref().is_some_and(|it| *it != false) {
+            let message = "must be false: a turn is answered by the request that asked for it";
+            return Err(invalid("background", message));
+        }
         Ok(())
+    }
+
+    pub fn offers_no_tool(&self) -> bool {
+        self.tool_choice.as_ref().is_some_and(|it| it == "none")
     }
 
     /// The new messages, ids and times given.
@@ -141,6 +173,9 @@ impl CreateResponse {
 
     /// The names of `tools`, in either of the SDKs' spellings.
     pub fn tool_names(&self) -> Result<Option<Vec<String>>, InvalidItem> {
+        if self.offers_no_tool() {
+            return Ok(Some(Vec::new()));
+        }
         let Some(tools) = &self.tools else {
             return Ok(None);
         };
