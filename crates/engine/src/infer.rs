@@ -2,6 +2,7 @@
 //! and a record of it. The turn is recorded also when its client has gone. Where the tools are run here, `rounds` goes on
 //! until the model needs no more of them.
 
+mod attempt;
 mod chain;
 mod heard;
 mod replay;
@@ -21,19 +22,21 @@ use domain::event::PieceKind;
 use domain::failure::{Failure, FailureCode};
 use domain::gate::{GateInput, GateRecord};
 use domain::lane::{Considered, LaneKind, SERVER_KINDS, Wishes};
-use domain::limits::TURN_BYTES_MAX;
+use domain::limits::TURN_ATTEMPTS_MAX;
 use domain::message::{Content, Message, Reasoning, Role, ToolCall};
-use domain::ports::model::{AskedCall, TurnEvent, TurnFinish, TurnRequest};
+use domain::ports::model::{AskedCall, TurnFinish};
 use domain::response::{Response, ResponseId};
-use domain::run::{ClientTurn, Input, Run, RunKind};
+use domain::run::{ClientTurn, Input, Run};
 use domain::tool::ToolSpec;
 use domain::{ApprovalId, CallId, MessageId, OrgScope, RunId, Timestamp};
-use futures::StreamExt;
 use futures::stream::BoxStream;
 use heard::Heard;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+
+/// Attempts of one turn, the first included.
+const ATTEMPTS_MAX: usize = TURN_ATTEMPTS_MAX as usize;
 
 /// What a session's client asks of the model.
 #[derive(Debug, Clone)]
@@ -52,6 +55,8 @@ pub struct InferRequest {
     pub temperature: Option<f64>,
     /// The model's calls are run here; else they go to the client.
     pub runs_tools: bool,
+    /// The client is told the answer when it is whole, so that an attempt which broke off can be made again.
+    pub whole: bool,
 }
 
 /// A turn that has begun.
@@ -68,6 +73,9 @@ pub struct Inference {
 pub enum InferEvent {
     Text(String),
     Reasoning(String),
+    /// The model broke off, and what it said of this round is void; the next attempt's text is of this message. Only
+    /// where the client is told the answer whole.
+    Restarted(MessageId),
     /// The round ended with calls that are run here.
     Asked(Box<Response>),
     /// One of them is over.
@@ -252,37 +260,37 @@ impl Engine {
                 return self.record_turn(scope, turn, heard, Ok(response)).await;
             }
         }
-        let mut stream = self.models.turn(turn_request(scope, turn));
-        let ended = loop {
-            let item = tokio::select! {
-                item = stream.next() => item,
-                () = self.stopping.cancelled() => break Err(cut("the server is shutting down")),
+        let mut failed_lanes = Vec::new();
+        loop {
+            let tried = self.attempt(scope, turn, &failed_lanes, &mut heard, client);
+            let error = match tried.await {
+                Ok(finish) => {
+                    let response = self.response(turn, &mut heard, finish);
+                    return self.record_turn(scope, turn, heard, Ok(response)).await;
+                }
+                Err(error) => error,
             };
-            match item {
-                Some(Ok(TurnEvent::Lane(lane))) => heard.lane = Some(lane),
-                Some(Ok(TurnEvent::Text(text))) => {
-                    heard.hear(PieceKind::Text, &text, self.clock.now());
-                    let _ = client.send(InferEvent::Text(text)).await;
-                }
-                Some(Ok(TurnEvent::Reasoning(text))) => {
-                    heard.hear(PieceKind::Reasoning, &text, self.clock.now());
-                    let _ = client.send(InferEvent::Reasoning(text)).await;
-                }
-                Some(Ok(TurnEvent::Finished(finish))) => break Ok(finish),
-                Some(Err(error)) => {
-                    heard.usage.add(&error.usage);
-                    break Err(error.failure);
-                }
-                None => break Err(cut("the model's answer broke off")),
+            // Before the first token the lanes have their own retries; failing there is final.
+            let breaks_off = error.retry && !heard.block.pieces.is_empty();
+            let lane = error.lane.filter(|_| breaks_off && turn.request.whole);
+            let Some(lane) = lane.filter(|_| failed_lanes.len() < ATTEMPTS_MAX - 1) else {
+                let failed = Err(error.failure);
+                return self.record_turn(scope, turn, heard, failed).await;
+            };
+            failed_lanes.push(lane);
+            let next = Heard::new(self.clock.now(), MessageId::new(self.clock.uuid()));
+            let message_id = next.block.message_id;
+            let broken = std::mem::replace(&mut heard, next);
+            match self
+                .record_broken(scope, turn, broken, &error.failure)
+                .await
+            {
+                Ok(run) if run.exhausted().is_some() => return InferEvent::Failed(error.failure),
+                Ok(_) => {}
+                Err(error) => return unrecorded(turn.run.id, &error),
             }
-            if heard.text.len() + heard.reasoning.len() > TURN_BYTES_MAX {
-                let message = "the model's answer is larger than a turn may be";
-                break Err(Failure::new(FailureCode::OutputTooLarge, message));
-            }
-        };
-        drop(stream);
-        let outcome = ended.map(|finish| self.response(turn, &mut heard, finish));
-        self.record_turn(scope, turn, heard, outcome).await
+            let _ = client.send(InferEvent::Restarted(message_id)).await;
+        }
     }
 
     /// The agent's gate on what the user says in this turn. Results of calls alone are nothing that a user says.
@@ -380,18 +388,24 @@ impl Engine {
         outcome: Result<Response, Failure>,
     ) -> InferEvent {
         let session = turn.run.id;
-        let recorded = ClientTurn {
-            started_at: turn.started_at,
-            gate: heard.gate,
-            deltas: Some(heard.block),
-            usage: heard.usage,
-            lane: heard.lane,
-            outcome: outcome.clone(),
-        };
+        let recorded = recorded(heard, outcome.clone());
         match self.commit_turn(scope, session, recorded).await {
             Ok(()) => self.told(scope, turn.parent.clone(), outcome),
             Err(error) => unrecorded(session, &error),
         }
+    }
+
+    /// An attempt that another follows. Returns the session after it.
+    async fn record_broken(
+        self: &Arc<Self>,
+        scope: &OrgScope,
+        turn: &Turn,
+        heard: Heard,
+        failure: &Failure,
+    ) -> Result<Run, EngineError> {
+        let recorded = recorded(heard, Err(failure.clone()));
+        self.commit_turn(scope, turn.run.id, recorded).await?;
+        self.session(scope, turn.run.id).await
     }
 
     async fn commit_turn(
@@ -430,26 +444,14 @@ impl Engine {
     }
 }
 
-fn turn_request(scope: &OrgScope, turn: &Turn) -> TurnRequest {
-    let RunKind::Session { system_prompt, .. } = &turn.run.kind else {
-        unreachable!("open_session answers with sessions only");
-    };
-    let mut messages = turn
-        .parent
-        .as_ref()
-        .map_or_else(Vec::new, |link| link.context());
-    messages.extend(turn.request.input.iter().cloned().map(Arc::new));
-    TurnRequest {
-        scope: scope.clone(),
-        run_id: turn.run.id,
-        system_prompt: system_prompt.as_str().into(),
-        messages,
-        tools: turn.specs.clone(),
-        wishes: turn.wishes.clone(),
-        failed_lanes: Vec::new(),
-        max_output_tokens: turn.request.max_output_tokens,
-        temperature: turn.request.temperature,
-        account: turn.account.clone(),
+fn recorded(heard: Heard, outcome: Result<Response, Failure>) -> ClientTurn {
+    ClientTurn {
+        started_at: heard.block.started_at,
+        gate: heard.gate,
+        deltas: Some(heard.block),
+        usage: heard.usage,
+        lane: heard.lane,
+        outcome,
     }
 }
 

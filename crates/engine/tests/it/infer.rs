@@ -32,6 +32,7 @@ pub fn ask(world: &World, text: &str, previous: Option<&Response>) -> InferReque
     InferRequest {
         id: None,
         runs_tools: false,
+        whole: false,
         model: None,
         input: vec![message(world, text)],
         previous: previous.map(|response| response.id),

@@ -50,6 +50,7 @@ fn request(world: &World, id: Option<ResponseId>) -> InferRequest {
     InferRequest {
         id,
         runs_tools: true,
+        whole: false,
         ..ask(world, "look", None)
     }
 }
@@ -83,6 +84,7 @@ fn said(events: &[InferEvent]) -> String {
     let words: Vec<String> = events
         .iter()
         .map(|event| match event {
+            InferEvent::Restarted(_) => "restarted".to_owned(),
             InferEvent::Text(text) => format!("\"{text}\""),
             InferEvent::Reasoning(_) => "reasoning".to_owned(),
             InferEvent::Asked(_) => "asked".to_owned(),

@@ -113,6 +113,7 @@ async fn begin(
     };
     let request = InferRequest {
         id: repeatable,
+        whole: !create.stream.unwrap_or(false),
         runs_tools: create.tool_execution == ToolExecution::Server,
         model: create.model,
         input,

@@ -265,6 +265,56 @@ async fn a_dying_lane_is_passed_over_restarted_from_and_left(world: Arc<World>) 
     assert_eq!(spare.count() - before, 1, "one turn was made there");
 }
 
+async fn a_turn_of_a_session_survives_its_lane(world: Arc<World>) {
+    let half = reply()
+        .text("half a ")
+        .text("sentence")
+        .text("!")
+        .cut(CutAt::Chunk(3), CutHow::Rst);
+    world.model.play(Script::always(half.build()));
+    let session = begin(&world, json!({})).await;
+    let ask = |body: Value| {
+        let ask = world.ask("POST", &session.path("inference"));
+        let ask = ask.key(&session.token).json(&body);
+        async move { ask.send().await }
+    };
+    let response = ask(json!({"input": "one"})).await.ok();
+    assert_eq!(response["status"], "completed");
+    let output = response["output"].as_array().expect("items");
+    assert_eq!(output.len(), 1, "nothing of the first attempt: {response}");
+    assert_eq!(output[0]["content"][0]["text"], "Spared.");
+    let run = run_of(&world, &json!({"run_id": session.id})).await;
+    let turns: Vec<(Value, Value)> = steps(&run, "model_turn")
+        .iter()
+        .map(|turn| (turn["status"].clone(), turn["input"]["lane"].clone()))
+        .collect();
+    assert_eq!(
+        turns,
+        [
+            (json!("failed"), json!("scripted")),
+            (json!("completed"), json!("spare"))
+        ]
+    );
+
+    // What a client was told as it came cannot be taken back: it is told that the turn failed, and asks again.
+    world.model.play(Script::always(
+        reply()
+            .text("half a ")
+            .text("sentence")
+            .cut(CutAt::Chunk(2), CutHow::Rst)
+            .build(),
+    ));
+    let session = begin(&world, json!({"lane": "scripted"})).await;
+    let path = session.path("inference");
+    let streamed = world.ask("POST", &path).key(&session.token);
+    let frames = streamed
+        .json(&json!({"input": "two", "stream": true}))
+        .send()
+        .await
+        .frames();
+    assert_eq!(frames.last().expect("an end").event, "response.failed");
+}
+
 async fn run_of(world: &World, created: &Value) -> Value {
     let id = created["run_id"].as_str().expect("an id");
     world.get(&format!("/api/v1/agents/runs/{id}")).await.ok()
@@ -284,4 +334,14 @@ fn a_dying_lane_is_survived_on_postgres() {
         Database::Postgres,
         a_dying_lane_is_passed_over_restarted_from_and_left,
     );
+}
+
+#[test]
+fn a_dying_lane_is_survived_by_a_session_on_sqlite() {
+    run_with_spare(Database::Sqlite, a_turn_of_a_session_survives_its_lane);
+}
+
+#[test]
+fn a_dying_lane_is_survived_by_a_session_on_postgres() {
+    run_with_spare(Database::Postgres, a_turn_of_a_session_survives_its_lane);
 }

@@ -84,6 +84,13 @@ impl Writer {
                 self.text(&delta, out);
                 false
             }
+            InferEvent::Restarted(message) => {
+                self.message = message;
+                self.open = Open::Nothing;
+                self.next_index = self.round_index;
+                self.output.truncate(self.round_index as usize);
+                false
+            }
             InferEvent::Asked(turn) => {
                 self.close(out);
                 self.usage.add(&turn.usage);
