@@ -2,6 +2,7 @@
 // server on its own data folder; all of it ends with the process that started it.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -113,10 +114,28 @@ function freePort() {
 }
 
 /**
- * A server with one lane that leads to the model, and one that its org may not use. It keeps its address and data when it is killed and started again.
- * @param {{ url: string }} model
+ * The origin of an empty page that is not the server's.
+ * @returns {Promise<string>}
  */
-export async function startServer(model) {
+export function startElsewhere() {
+  const pages = createHttpServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Elsewhere</title>'));
+  closers.add(() => {
+    pages.closeAllConnections();
+    pages.close();
+  });
+  return new Promise((resolve) => {
+    pages.listen(0, '127.0.0.1', () => {
+      const address = pages.address();
+      resolve(`http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`);
+    });
+  });
+}
+
+/**
+ * A server with one lane that leads to the model, and one that its org may not use. It keeps its address and data when it is killed and started again.
+ * @param {{ url: string }} model @param {string} origin Whose pages may call it
+ */
+export async function startServer(model, origin) {
   const folder = mkdtempSync(join(tmpdir(), 'runyard-console-'));
   const data = join(folder, 'data');
   const port = await freePort();
@@ -124,6 +143,8 @@ export async function startServer(model) {
   writeFileSync(
     join(folder, 'runyard.toml'),
     `
+allowed_origins = ["${origin}"]
+
 [[lanes]]
 name = "near"
 kind = "local"

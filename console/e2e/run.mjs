@@ -27,7 +27,7 @@ if (process.argv.includes('--screenshots') || process.argv.includes('--measure')
 } else {
   after(closeAll);
   const only = process.argv.slice(2);
-  for (const name of ['first-minutes', 'signing-in', 'conversation', 'streams', 'many', 'approvals', 'pages', 'access']) {
+  for (const name of ['first-minutes', 'signing-in', 'conversation', 'streams', 'many', 'approvals', 'pages', 'access', 'origins']) {
     if (only.length === 0 || only.includes(name)) await import(`./${name}.mjs`);
   }
 }

@@ -1,9 +1,10 @@
 // What all tests share: one model, one server, one browser, and a limit of time.
 import { test as testOf } from 'node:test';
-import { startBrowser, startModel, startServer } from './programs.mjs';
+import { startBrowser, startElsewhere, startModel, startServer } from './programs.mjs';
 
 export const model = await startModel();
-export const server = await startServer(model);
+export const elsewhere = await startElsewhere();
+export const server = await startServer(model, elsewhere);
 export const browser = await startBrowser();
 
 /** Several times what the slowest test takes: one that hangs fails by itself, and the rest goes on. */

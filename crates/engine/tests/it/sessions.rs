@@ -13,6 +13,7 @@ use uuid::Uuid;
 on_both_stores!(
     a_call_asked_twice_at_once_has_one_effect_and_one_answer,
     a_call_asked_again_after_a_crash_follows_its_effect,
+    an_asker_waits_no_longer_than_its_patience_whatever_the_tool_does,
     a_gated_call_runs_once_approved_and_is_answered_then,
     an_id_with_other_arguments_is_its_own_call_only_after_the_first,
     a_completed_session_refuses_calls_and_completes_again,
@@ -113,6 +114,33 @@ async fn a_call_asked_again_after_a_crash_follows_its_effect(world: World) {
         1,
         "repeated, if at all, under its one key"
     );
+}
+
+async fn an_asker_waits_no_longer_than_its_patience_whatever_the_tool_does(world: World) {
+    let process = world.process().await;
+    let run = session(&world, &process, SHORT * 100).await;
+    let ask = |patience| {
+        let call = call("c1", "pay_slow", 1);
+        process.engine.execute(&world.scope, run.id, call, patience)
+    };
+    // The tool has had its effect and says nothing; each asks again, and nothing is done twice.
+    for _ in 0..3 {
+        let answer = ask(Duration::from_millis(100)).await.expect("an answer");
+        assert_eq!(answer, Executed::Unfinished { step_index: 0 });
+    }
+    world.tools.open(1);
+    let answer = ask(SHORT).await.expect("an answer");
+    assert!(
+        matches!(
+            answer,
+            Executed::Settled {
+                is_error: false,
+                ..
+            }
+        ),
+        "{answer:?}"
+    );
+    assert_eq!(world.tools.effects().len(), 1);
 }
 
 async fn a_gated_call_runs_once_approved_and_is_answered_then(world: World) {
