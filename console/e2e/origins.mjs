@@ -21,11 +21,11 @@ async function use(origin, session) {
         });
       try {
         const executed = await post('execute', { tool_name: 'get_model', arguments: { model_id: 'phi-4-mini' }, tool_call_id: 'call_1' });
-        const answered = await post('inference', { input: 'Which model fits?', stream: true });
+        const answered = await (await post('inference', { input: 'Which model fits?', stream: true })).text();
         const completed = await post('complete', { summary: 'Phi-4 mini fits.' });
         return {
           executed: await executed.json(),
-          answered: await answered.text(),
+          answered,
           completed: await completed.json(),
           request: completed.headers.get('x-request-id'),
         };
