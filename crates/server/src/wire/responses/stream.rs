@@ -85,10 +85,7 @@ impl Writer {
                 false
             }
             InferEvent::Restarted(message) => {
-                self.message = message;
-                self.open = Open::Nothing;
-                self.next_index = self.round_index;
-                self.output.truncate(self.round_index as usize);
+                self.restart(message);
                 false
             }
             InferEvent::Asked(turn) => {
@@ -147,6 +144,14 @@ impl Writer {
                 true
             }
         }
+    }
+
+    /// What was said of this round is void.
+    fn restart(&mut self, message: MessageId) {
+        self.message = message;
+        self.open = Open::Nothing;
+        self.next_index = self.round_index;
+        self.output.truncate(self.round_index as usize);
     }
 
     fn end(&mut self, end: impl FnOnce(Response) -> Response, out: &mut Vec<u8>) {
