@@ -5,6 +5,7 @@ pub mod agent;
 pub mod approval;
 pub mod audit;
 pub mod budget;
+pub mod context;
 pub mod crash;
 pub mod event;
 pub mod failure;

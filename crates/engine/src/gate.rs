@@ -177,7 +177,7 @@ fn request(
         scope: scope.clone(),
         run_id: run,
         system_prompt: system_prompt(agent, model).into(),
-        messages: vec![Arc::new(question)],
+        messages: [Arc::new(question)].into_iter().collect(),
         tools: Arc::new([]),
         wishes: Wishes {
             models: model.models.clone(),

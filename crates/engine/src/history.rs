@@ -1,6 +1,7 @@
 //! Conversation histories in memory, so that a turn costs what is new. The store stays the truth: a history is used only
 //! if its length is the thread's.
 
+use domain::context::{Block, Context};
 use domain::message::Message;
 use domain::ports::store::{Store, StoreResult};
 use domain::{OrgId, OrgScope, ThreadId};
@@ -11,8 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     messages: Vec<Arc<Message>>,
+    /// Those at the beginning, as turns are given them.
+    blocks: Vec<Arc<Block>>,
+    /// How many messages the blocks hold.
+    in_blocks: usize,
     bytes: usize,
 }
+
+/// Messages of a block.
+const BLOCK_MESSAGES: usize = 64;
 
 impl History {
     pub fn messages(&self) -> &[Arc<Message>] {
@@ -24,6 +32,19 @@ impl History {
             self.bytes += size_of(&message);
             self.messages.push(Arc::new(message));
         }
+        for block in self.messages[self.in_blocks..].chunks_exact(BLOCK_MESSAGES) {
+            let block = Block::new(block.to_vec());
+            // A block holds its texts again, as a wire writes them.
+            self.bytes += block.text_bytes() + 96 * BLOCK_MESSAGES;
+            self.in_blocks += BLOCK_MESSAGES;
+            self.blocks.push(Arc::new(block));
+        }
+    }
+
+    /// What a turn is given.
+    pub fn context(&self) -> Context {
+        let rest = self.messages[self.in_blocks..].to_vec();
+        Context::new(self.blocks.clone(), rest)
     }
 }
 
@@ -147,7 +168,12 @@ mod tests {
 
     fn history(text: &str) -> History {
         let mut history = History::default();
-        history.extend(vec![Message {
+        history.extend(vec![message(text)]);
+        history
+    }
+
+    fn message(text: &str) -> Message {
+        Message {
             id: MessageId::new(Uuid::nil()),
             role: Role::User,
             content: Content::Text(text.to_owned()),
@@ -157,12 +183,27 @@ mod tests {
             reasoning: None,
             run_id: None,
             created_at: Timestamp::from_micros(0),
-        }]);
-        history
+        }
     }
 
     fn thread(number: u128) -> ThreadId {
         ThreadId::new(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn turn_is_given_every_message_once_however_they_came() {
+        let mut history = History::default();
+        let mut told = Vec::new();
+        for portion in [1, 2, 60, 1, 1, 130, 3] {
+            let texts: Vec<String> = (0..portion).map(|n| (told.len() + n).to_string()).collect();
+            history.extend(texts.iter().map(|text| message(text)).collect());
+            told.extend(texts);
+            let context = history.context();
+            let given: Vec<String> = context.iter().map(|it| it.content.text()).collect();
+            assert_eq!(given, told);
+            assert!(context.rest().len() < BLOCK_MESSAGES);
+        }
+        assert_eq!(history.context().blocks().len(), 3);
     }
 
     #[tokio::test]

@@ -98,11 +98,16 @@ impl<'a> Serializer for Writer<'a> {
         serialize_f32: f32,
         serialize_f64: f64,
         serialize_char: char,
-        serialize_bytes: &[u8],
     }
 
     fn serialize_str(self, text: &str) -> Result<(), Error> {
         string(text, self.0);
+        Ok(())
+    }
+
+    /// What was written before, in the place of one or more values: no provider wants bytes.
+    fn serialize_bytes(self, written: &[u8]) -> Result<(), Error> {
+        self.0.extend_from_slice(written);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use crate::config::LaneConfig;
 use domain::CallId;
+use domain::context::text_bytes;
 use domain::message::{Content, Message, Part, Reasoning, Role};
 use domain::ports::model::TurnRequest;
 use serde::{Serialize, Serializer};
@@ -180,22 +181,17 @@ impl Prompt<'_> {
 
     /// Index of the first message that follows the last one of the user: the loop of calls that is under way.
     pub(crate) fn loop_start(&self) -> usize {
-        let mut messages = self.request.messages.iter();
-        messages
-            .rposition(|message| message.role == Role::User)
-            .map_or(0, |index| index + 1)
+        let messages = &self.request.messages;
+        messages.after_last(|message| message.role == Role::User)
     }
 
     /// About how many bytes the request will have, so that its buffer need not grow.
     pub(crate) fn capacity(&self) -> usize {
-        let texts = self.request.messages.iter().map(|message| {
-            let text = match &message.content {
-                Content::Text(text) => text.len(),
-                Content::Parts(_) => 0,
-            };
-            text + text / 16 + 96
-        });
-        self.request.system_prompt.len() + 2_048 + texts.sum::<usize>()
+        let messages = &self.request.messages;
+        let blocks = messages.blocks().iter().map(|block| block.text_bytes());
+        let rest = messages.rest().iter().map(|message| text_bytes(message));
+        let text: usize = blocks.chain(rest).sum();
+        self.request.system_prompt.len() + 2_048 + text + text / 16 + 96 * messages.len()
     }
 
     /// Bytes of everything that the model reads, for an estimate.

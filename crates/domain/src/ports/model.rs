@@ -2,9 +2,9 @@
 //! are the implementor's; what follows the first token is the engine's.
 
 use crate::budget::Account;
+use crate::context::Context;
 use crate::failure::{Failure, FailureCode};
 use crate::lane::{LaneChoice, LaneInfo, LaneReport, Selection, Wishes};
-use crate::message::Message;
 use crate::tool::ToolSpec;
 use crate::usage::Usage;
 use crate::{OrgScope, RunId};
@@ -18,7 +18,7 @@ pub struct TurnRequest {
     pub run_id: RunId,
     pub system_prompt: Arc<str>,
     /// Oldest first; valid: each tool call has exactly one result.
-    pub messages: Vec<Arc<Message>>,
+    pub messages: Context,
     pub tools: Arc<[ToolSpec]>,
     pub wishes: Wishes,
     /// Lanes to pass over, because they failed this turn after its first token.

@@ -124,7 +124,7 @@ impl Driver {
             scope: self.scope.clone(),
             run_id: self.run.id,
             system_prompt: self.agent.system_prompt.as_str().into(),
-            messages: self.history.messages().to_vec(),
+            messages: self.history.context(),
             tools: self.specs.clone(),
             wishes: Wishes {
                 models: request

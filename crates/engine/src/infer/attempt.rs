@@ -4,6 +4,7 @@ use super::heard::Heard;
 use super::{InferEvent, Turn};
 use crate::Engine;
 use domain::OrgScope;
+use domain::context::Context;
 use domain::event::PieceKind;
 use domain::failure::FailureCode;
 use domain::limits::TURN_BYTES_MAX;
@@ -61,8 +62,10 @@ fn turn_request(scope: &OrgScope, turn: &Turn, failed_lanes: &[String]) -> TurnR
     let mut messages = turn
         .parent
         .as_ref()
-        .map_or_else(Vec::new, |link| link.context());
-    messages.extend(turn.request.input.iter().cloned().map(Arc::new));
+        .map_or_else(Context::default, |link| link.context());
+    for message in &turn.request.input {
+        messages.push(Arc::new(message.clone()));
+    }
     TurnRequest {
         scope: scope.clone(),
         run_id: turn.run.id,

@@ -3,17 +3,29 @@
 
 use super::InferError;
 use crate::{Engine, EngineError};
+use domain::context::{Block, Context};
 use domain::limits::{CHAIN_BYTES_MAX, CHAIN_DEPTH_MAX, RESPONSE_ROUNDS_MAX, RESPONSE_TTL};
 use domain::message::Message;
 use domain::response::{Response, ResponseId};
 use domain::{CallId, OrgId, OrgScope, RunId};
 use std::sync::Arc;
 
+/// Turns whose messages are one block of the context.
+const BLOCK_TURNS: u32 = 32;
+
 /// A response with those that it continues. Immutable, so that a thousand turns share one chain.
 pub(crate) struct Link {
     pub response: Arc<Response>,
     messages: Vec<Arc<Message>>,
     parent: Option<Arc<Link>>,
+    block: Option<BlockEnd>,
+}
+
+/// A block of the context ends with this link.
+struct BlockEnd {
+    block: Arc<Block>,
+    /// Where the block before it ends.
+    before: Option<Arc<Link>>,
 }
 
 impl Drop for Link {
@@ -31,11 +43,32 @@ impl Link {
         let mut messages: Vec<Arc<Message>> =
             response.input.iter().cloned().map(Arc::new).collect();
         messages.push(Arc::new(response.output.clone()));
-        Self {
+        let mut link = Self {
             response: Arc::new(response),
             messages,
             parent,
+            block: None,
+        };
+        if link.response.depth.is_multiple_of(BLOCK_TURNS) {
+            let (before, rest) = link.since_block();
+            link.block = Some(BlockEnd {
+                block: Arc::new(Block::new(rest)),
+                before: before.cloned(),
+            });
         }
+        link
+    }
+
+    /// The nearest link that ends a block, and the messages since, oldest first. A new link's own block is not asked for.
+    fn since_block(&self) -> (Option<&Arc<Self>>, Vec<Arc<Message>>) {
+        let mut since = vec![&self.messages];
+        let mut next = self.parent.as_ref();
+        while let Some(link) = next.filter(|link| link.block.is_none()) {
+            since.push(&link.messages);
+            next = link.parent.as_ref();
+        }
+        let messages = since.into_iter().rev().flatten();
+        (next, messages.cloned().collect())
     }
 
     pub fn parent(&self) -> Option<&Self> {
@@ -43,16 +76,31 @@ impl Link {
     }
 
     /// The context that a turn continuing from here is given, oldest first.
-    pub fn context(&self) -> Vec<Arc<Message>> {
-        let mut chain: Vec<&Self> = vec![self];
-        while let Some(parent) = chain.last().and_then(|link| link.parent.as_deref()) {
-            chain.push(parent);
+    pub fn context(&self) -> Context {
+        let (mut end, rest) = match &self.block {
+            Some(end) => (Some(end), Vec::new()),
+            None => {
+                let (last, rest) = self.since_block();
+                (last.and_then(|link| link.block.as_ref()), rest)
+            }
+        };
+        let mut blocks = Vec::new();
+        while let Some(BlockEnd { block, before }) = end {
+            blocks.push(block.clone());
+            end = before.as_ref().and_then(|link| link.block.as_ref());
         }
-        chain
-            .iter()
-            .rev()
-            .flat_map(|link| link.messages.iter().cloned())
-            .collect()
+        blocks.reverse();
+        Context::new(blocks, rest)
+    }
+
+    /// About how much memory it takes. A block holds its texts again, as a wire writes them.
+    fn bytes(&self) -> usize {
+        let own = self.messages.iter();
+        let own: usize = own.map(|m| 256 + m.content.text().len()).sum();
+        let block = self.block.as_ref().map_or(0, |end| {
+            end.block.text_bytes() + 96 * end.block.messages().len()
+        });
+        own + block
     }
 }
 
@@ -63,14 +111,7 @@ pub(crate) struct Chains {
 
 impl Chains {
     pub fn new(bytes_max: u64) -> Self {
-        let weigh = |link: &Arc<Link>| {
-            let own: usize = link
-                .messages
-                .iter()
-                .map(|m| 256 + m.content.text().len())
-                .sum();
-            u32::try_from(own).unwrap_or(u32::MAX)
-        };
+        let weigh = |link: &Arc<Link>| u32::try_from(link.bytes()).unwrap_or(u32::MAX);
         let cache = moka::sync::Cache::builder()
             .weigher(move |_, link| weigh(link))
             .max_capacity(bytes_max)

@@ -115,17 +115,18 @@ pub fn fake_lane() -> LaneChoice {
 
 impl Models for FakeModel {
     fn turn(&self, request: TurnRequest) -> BoxStream<'static, Result<TurnEvent, ModelError>> {
-        check_history(&request.messages);
+        let messages: Vec<Arc<Message>> = request.messages.iter().cloned().collect();
+        check_history(&messages);
         let script = self
             .script
             .lock()
             .expect("no panic under this lock")
             .clone();
-        let says = script(&request.messages);
+        let says = script(&messages);
         self.turns
             .lock()
             .expect("no panic under this lock")
-            .push(request.messages);
+            .push(messages);
         let gate = self.gate.clone();
         let mut finish = TurnFinish {
             usage: Usage {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 on_both_stores!(
     a_turn_continues_from_its_parent_also_after_a_restart,
+    a_long_chain_is_given_whole_wherever_it_goes_on,
     a_thousand_forks_stay_apart,
     writers_in_two_processes_all_land,
     unknown_foreign_and_expired_responses_are_the_same_nothing,
@@ -122,6 +123,42 @@ async fn a_turn_continues_from_its_parent_also_after_a_restart(world: World) {
         .expect("the store answers");
     assert!(steps.iter().all(|step| step.kind == StepKind::ModelTurn));
     assert_eq!(steps.len(), 3);
+}
+
+/// What the model was last given, in short.
+fn last_context(world: &World) -> Vec<String> {
+    let turns = world.model.turns.lock();
+    let turns = turns.expect("no panic under this lock");
+    let last = turns.last().expect("a turn");
+    last.iter().map(|message| message.content.text()).collect()
+}
+
+async fn a_long_chain_is_given_whole_wherever_it_goes_on(world: World) {
+    let process = world.process().await;
+    world.model.play(|_| vec![Say::Text("so")]);
+    let run = session(&world, &process, TTL).await;
+    let mut chain: Vec<Response> = Vec::new();
+    for n in 1..=100 {
+        let asked = ask(&world, &format!("ask {n}"), chain.last());
+        chain.push(response(&world, &process, &run, asked).await);
+    }
+    let expected = |depth: usize, fork: &str| {
+        let mut texts: Vec<String> = (1..=depth)
+            .flat_map(|n| [format!("ask {n}"), "so".to_owned()])
+            .collect();
+        texts.push(fork.to_owned());
+        texts
+    };
+    assert_eq!(last_context(&world), expected(99, "ask 100"));
+    // Again from what the store knows.
+    process.kill();
+    let process = world.process().await;
+    for depth in [1, 31, 32, 33, 63, 64, 65, 96, 97, 100] {
+        let parent = &chain[depth - 1];
+        let fork = format!("fork at {depth}");
+        response(&world, &process, &run, ask(&world, &fork, Some(parent))).await;
+        assert_eq!(last_context(&world), expected(depth, &fork));
+    }
 }
 
 async fn a_thousand_forks_stay_apart(world: World) {

@@ -65,12 +65,9 @@ pub(super) struct Found {
 
 /// The results since the user spoke last, in order.
 pub(super) fn since_last_user(request: &TurnRequest) -> Vec<Found> {
-    let start = request
-        .messages
-        .iter()
-        .rposition(|message| message.role == Role::User)
-        .map_or(0, |index| index + 1);
-    let loop_ = &request.messages[start..];
+    let messages = &request.messages;
+    let start = messages.after_last(|message| message.role == Role::User);
+    let loop_: Vec<_> = messages.range(start..messages.len()).collect();
     let names: HashMap<&str, &str> = loop_
         .iter()
         .flat_map(|message| &message.tool_calls)

@@ -60,7 +60,7 @@ async fn commands_of_the_page_on_sessions_do_what_it_says() {
         ("RUNYARD_KEY", home.owner_key().trim().to_owned()),
     ];
     let mut shell = Shell { home, variables };
-    let [create, execute, complete, tokens, report] = blocks()[..] else {
+    let [create, execute, complete, tokens, report, relocate] = blocks()[..] else {
         panic!("the page has other blocks than it had: {:#?}", blocks());
     };
     let [session] = &shell.type_in(create)[..] else {
@@ -86,6 +86,9 @@ async fn commands_of_the_page_on_sessions_do_what_it_says() {
         Some(1),
         "{reported}"
     );
+
+    let moved = &shell.type_in(relocate)[0];
+    assert_eq!(moved["lane"]["kind"], "device", "{moved}");
 
     let renewed = shell.type_in(tokens);
     assert!(renewed[0]["session_token"].is_string(), "{renewed:?}");

@@ -174,8 +174,8 @@ impl Serialize for Blocks<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         let last = self.range.end - 1;
-        for index in self.range.clone() {
-            let message = &self.prompt.request.messages[index];
+        let messages = self.prompt.request.messages.range(self.range.clone());
+        for (index, message) in self.range.clone().zip(messages) {
             let cache = CACHE.filter(|_| self.cached && index == last);
             match message.role {
                 Role::System => {}

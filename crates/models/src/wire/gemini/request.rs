@@ -208,7 +208,13 @@ struct Parts<'a> {
 impl Serialize for Parts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for message in &self.contents.prompt.request.messages[self.range.clone()] {
+        for message in self
+            .contents
+            .prompt
+            .request
+            .messages
+            .range(self.range.clone())
+        {
             match message.role {
                 Role::System => {}
                 Role::User => said(message, None, &mut list)?,

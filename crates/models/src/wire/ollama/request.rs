@@ -87,7 +87,7 @@ impl Serialize for Messages<'_> {
                 tool_name: None,
             })?;
         }
-        for message in &self.0.request.messages {
+        for message in self.0.request.messages.iter() {
             list.serialize_element(&self.out(message))?;
         }
         list.end()

@@ -5,9 +5,11 @@ use crate::encode;
 use crate::prompt::{self, List, Prompt, arguments_object, call_id};
 use crate::wire::tools;
 use domain::message::{Content, Message, Part, Role, ToolCall};
-use serde::Serialize;
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 #[derive(Serialize)]
 struct Body<'a, M, T> {
@@ -86,11 +88,6 @@ pub(in crate::wire) fn body(prompt: &Prompt<'_>) -> serde_json::Result<Vec<u8>> 
         tool_calls: Vec::new(),
         tool_call_id: None,
     });
-    let loop_start = prompt.loop_start();
-    let history = || {
-        let history = prompt.request.messages.iter().enumerate();
-        history.map(|(index, message)| out(message, index >= loop_start, prompt))
-    };
     let tokens = prompt.request.max_output_tokens;
     let tokens = tokens
         .filter(|_| !prompt.overrides("max_tokens") && !prompt.overrides("max_completion_tokens"));
@@ -98,7 +95,7 @@ pub(in crate::wire) fn body(prompt: &Prompt<'_>) -> serde_json::Result<Vec<u8>> 
     let newer = is_openai(prompt);
     let body = Body {
         model: prompt.model,
-        messages: Chain(system, List(history)),
+        messages: Messages { system, prompt },
         tools: tools::wrapped(prompt),
         stream: true,
         stream_options: StreamOptions {
@@ -120,24 +117,60 @@ fn is_openai(prompt: &Prompt<'_>) -> bool {
 }
 
 /// The system message, then the history.
-struct Chain<'a, F>(Option<Out<'a>>, List<F>);
+struct Messages<'a> {
+    system: Option<Out<'a>>,
+    prompt: &'a Prompt<'a>,
+}
 
-impl<'a, F, I> Serialize for Chain<'a, F>
-where
-    F: Fn() -> I,
-    I: Iterator<Item = Out<'a>>,
-{
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeSeq;
+impl Serialize for Messages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (prompt, messages) = (self.prompt, &self.prompt.request.messages);
+        let loop_start = prompt.loop_start();
         let mut list = serializer.serialize_seq(None)?;
-        if let Some(system) = &self.0 {
+        if let Some(system) = &self.system {
             list.serialize_element(system)?;
         }
-        for message in self.1.0() {
-            list.serialize_element(&message)?;
+        let mut index = 0;
+        for block in messages.blocks() {
+            if let Some(bytes) = block.written(TAG, |messages| written(messages, prompt)) {
+                list.serialize_element(&Written(bytes))?;
+                index += block.messages().len();
+                continue;
+            }
+            for message in block.messages() {
+                list.serialize_element(&out(message, index >= loop_start, prompt))?;
+                index += 1;
+            }
+        }
+        for message in messages.rest() {
+            list.serialize_element(&out(message, index >= loop_start, prompt))?;
+            index += 1;
         }
         list.end()
     }
+}
+
+/// Messages with commas between.
+struct Written<'a>(&'a [u8]);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+/// Messages that are written alike in every request: what a call is named, and whether its reasoning is sent, depends on
+/// the rest of it.
+fn written(messages: &[Arc<Message>], prompt: &Prompt<'_>) -> Option<Vec<u8>> {
+    let is_fixed = |message: &Arc<Message>| message.tool_calls.is_empty();
+    if messages.is_empty() || !messages.iter().all(is_fixed) {
+        return None;
+    }
+    let list = List(|| messages.iter().map(|message| out(message, false, prompt)));
+    let mut bytes = encode::to_vec(&list, 0).ok()?;
+    bytes.pop();
+    bytes.remove(0);
+    Some(bytes)
 }
 
 fn out<'a>(message: &'a Message, in_loop: bool, prompt: &'a Prompt<'_>) -> Out<'a> {

@@ -111,7 +111,7 @@ fn reasons(model: &str) -> bool {
 impl Serialize for Input<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for message in &self.0.request.messages {
+        for message in self.0.request.messages.iter() {
             match message.role {
                 Role::System => list.serialize_element(&said("system", message))?,
                 Role::User => list.serialize_element(&said("user", message))?,

@@ -2,11 +2,13 @@
 
 use crate::config::{LaneConfig, Wire};
 use crate::prompt::{Prompt, ToolNames};
+use domain::context::{Block, Context};
 use domain::lane::{LaneKind, Wishes};
 use domain::message::{Content, Message, Reasoning, Role, ToolCall};
 use domain::ports::model::TurnRequest;
 use domain::{CallId, MessageId, OrgId, OrgScope, RunId, Timestamp};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use uuid::Uuid;
 
 fn said(role: Role, text: &str) -> Message {
@@ -50,13 +52,18 @@ fn history() -> Vec<Message> {
 }
 
 fn body(wire: Wire, model: &str, base_url: Option<&str>, messages: Vec<Message>) -> Value {
+    let messages = messages.into_iter().map(Arc::new).collect();
+    serde_json::from_slice(&bytes(wire, model, base_url, messages)).unwrap()
+}
+
+fn bytes(wire: Wire, model: &str, base_url: Option<&str>, messages: Context) -> Vec<u8> {
     let mut lane = LaneConfig::new("cloud", LaneKind::Cloud, wire);
     lane.base_url = base_url.map(str::to_owned);
     let request = TurnRequest {
         scope: OrgScope::new(OrgId::new("default").unwrap()),
         run_id: RunId::new(Uuid::nil()),
         system_prompt: "Be brief.".into(),
-        messages: messages.into_iter().map(Into::into).collect(),
+        messages,
         tools: Vec::new().into(),
         wishes: Wishes::default(),
         failed_lanes: Vec::new(),
@@ -64,15 +71,54 @@ fn body(wire: Wire, model: &str, base_url: Option<&str>, messages: Vec<Message>)
         temperature: None,
         account: Default::default(),
     };
-    let body = wire
-        .body(&Prompt {
-            lane: &lane,
-            model,
-            request: &request,
-            names: &ToolNames::default(),
-        })
-        .unwrap();
-    serde_json::from_slice(&body).unwrap()
+    let prompt = Prompt {
+        lane: &lane,
+        model,
+        request: &request,
+        names: &ToolNames::default(),
+    };
+    wire.body(&prompt).unwrap()
+}
+
+#[test]
+fn what_is_in_blocks_is_written_as_the_rest_is() {
+    let talk = |n: usize| {
+        let ask = said(Role::User, &format!("question \"{n}\"\n"));
+        [ask, said(Role::Assistant, "żółw")]
+    };
+    let mut messages: Vec<Message> = (0..4).flat_map(talk).collect();
+    messages.extend(history());
+    messages.extend((4..6).flat_map(talk));
+    let messages: Vec<Arc<Message>> = messages.into_iter().map(Arc::new).collect();
+    let block = |range: std::ops::Range<usize>| Arc::new(Block::new(messages[range].to_vec()));
+    let (first, second) = (block(0..4), block(4..8));
+    // The third holds a tool call, the last nothing but the end of the conversation.
+    let (calls, last) = (block(8..11), block(11..15));
+    for wire in [
+        Wire::OpenaiChat,
+        Wire::OpenaiResponses,
+        Wire::Anthropic,
+        Wire::Gemini,
+        Wire::Ollama,
+    ] {
+        let plain = bytes(wire, "m", None, messages.iter().cloned().collect());
+        let plain = String::from_utf8(plain).unwrap();
+        for (blocks, rest) in [
+            (vec![first.clone()], 4),
+            (vec![first.clone(), second.clone()], 8),
+            (vec![first.clone(), second.clone(), calls.clone()], 11),
+            (
+                vec![first.clone(), second.clone(), calls.clone(), last.clone()],
+                15,
+            ),
+        ] {
+            let context = Context::new(blocks, messages[rest..].to_vec());
+            for again in [context.clone(), context] {
+                let written = String::from_utf8(bytes(wire, "m", None, again)).unwrap();
+                assert_eq!(written, plain, "{wire:?}, {rest}");
+            }
+        }
+    }
 }
 
 #[test]
