@@ -120,7 +120,7 @@ def test_a_picture_is_described(mcp: McpWorld) -> None:
     assert "bytes that are not text" in output and len(output) < 2_000, output
 
 
-def test_a_gated_call_over_stdio_is_approved_and_made_once(mcp: McpWorld) -> None:
+def test_a_gated_call_over_stdio_is_approved_from_the_terminal_and_made_once(mcp: McpWorld) -> None:
     path = mcp.shared / "note.txt"
     mcp.play(calls("files__write_file", {"path": str(path), "content": "kept"}, "it is written"))
     run_id = mcp.start_run("write it")
@@ -128,11 +128,14 @@ def test_a_gated_call_over_stdio_is_approved_and_made_once(mcp: McpWorld) -> Non
     [approval] = run["pending_approvals"]
     assert approval["arguments"] == {"path": str(path), "content": "kept"}
     assert not path.exists()
-    decision = {"decision": "approve", "arguments_digest": approval["arguments_digest"]}
-    answer = mcp.ask("POST", f"/approvals/{approval['id']}/resolve", decision)
-    assert answer.status == 200, answer
+    assert approval["id"] in mcp.command("approvals", "list")
+    shown = mcp.command("approvals", "show", approval["id"])
+    assert "files__write_file" in shown and str(path) in shown and "kept" in shown, shown
+    mcp.command("approvals", "approve", approval["id"], "--digest", approval["arguments_digest"])
     run = mcp.until(run_id, "completed")
     assert path.read_text() == "kept"
+    again = mcp.ask("POST", f"/approvals/{approval['id']}/resolve", {"decision": "approve"})
+    assert again.body["code"] == "approval_already_resolved", again
     step = call_step(run)
     assert (step["status"], step["attempt"], step["is_error"]) == ("committed", 1, False), step
 

@@ -186,6 +186,20 @@ class World:
                 return address
         raise RuntimeError(f"{command[0]} did not start:\n" + Path(log.name).read_text())
 
+    def command(self, *arguments: str) -> str:
+        """What a command of the program prints that asks the running server."""
+        target = ["--url", self.url, "--key", OWNER_KEY]
+        said = subprocess.run(
+            [str(program("runyard")), *arguments, *target],
+            env=clean_environment(self.folder),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+        )
+        assert said.returncode == 0, said
+        return said.stdout
+
     def stop(self) -> None:
         self.tools.release.set()
         for process in reversed(self.processes):

@@ -19,7 +19,7 @@ pub use folder::prepare as prepare_folder;
 pub use lanes::detect as detect_lanes;
 pub use open::open_store;
 pub use start::bind_failed;
-pub use tools::{Stores, Tools, Unpinned, is_known as is_known_tool, tools};
+pub use tools::{Stores, Tools, is_known as is_known_tool, tools};
 
 use crate::app::{App, Ports};
 use crate::cli::{self, Failure};

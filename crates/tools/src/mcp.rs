@@ -15,12 +15,14 @@ mod process;
 mod remote;
 mod server;
 mod servers;
+mod unpinned;
 
 pub use call::KEY_FIELD;
 pub use config::{McpConfig, McpToolConfig};
 pub use server::{Health, ServerStatus, ToolState, ToolStatus};
 pub(crate) use servers::reserved;
 pub use servers::{Servers, Setup};
+pub use unpinned::Unpinned;
 
 /// What stands between a server's name and a tool's; no server's name may hold it.
 pub const BETWEEN: &str = "__";

@@ -9,6 +9,7 @@ pub use fetch::{FetchError, fetch};
 use crate::config::{Common, HttpConfig, Kind, Setting, ToolConfig, ToolConfigs};
 use crate::limits;
 use crate::mcp::BETWEEN;
+use crate::probe::Probe;
 use domain::approval::AskOptions;
 use domain::tool::{Effect, Policy};
 use schema::Schemas;
@@ -37,6 +38,9 @@ pub struct OpenapiConfig {
     /// Policies of single operations.
     #[serde(default)]
     pub policies: BTreeMap<String, Policy>,
+    /// How to find out what became of lost calls of single operations.
+    #[serde(default)]
+    pub probes: BTreeMap<String, Probe>,
     #[serde(default = "timeout_s")]
     pub timeout_s: f64,
     #[serde(default = "max_result_bytes")]
@@ -98,6 +102,7 @@ pub fn tools(
     let settings = [
         ("effects", config.effects.keys().find(|id| !chosen(id))),
         ("policies", config.policies.keys().find(|id| !chosen(id))),
+        ("probes", config.probes.keys().find(|id| !chosen(id))),
     ];
     for (setting, stray) in settings {
         if let Some(id) = stray {
@@ -232,7 +237,7 @@ impl Maker<'_> {
                 description: self.description(),
                 effect: Some(config.effects.get(self.id).copied().unwrap_or(usual)),
                 approval: AskOptions::default(),
-                probe: None,
+                probe: config.probes.get(self.id).cloned(),
                 policy: config
                     .policies
                     .get(self.id)

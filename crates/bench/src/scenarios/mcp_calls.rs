@@ -10,10 +10,8 @@ use anyhow::{Context, bail};
 use domain::agent::{Agent, Budget, DataPolicy};
 use domain::budget::DayBudget;
 use domain::key::Principal;
-use domain::pin::{ToolOffer, ToolPin};
 use domain::policy::Labels;
 use domain::ports::clock::Clock;
-use domain::ports::store::{PinStore, StoreResult};
 use domain::ports::tools::{CallContext, Proposed, Tools};
 use domain::run::{Call, CallState};
 use domain::tool::{CallKey, ToolOutcome};
@@ -24,7 +22,7 @@ use rmcp::service::{RoleClient, RunningService};
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
 use scripted::{Does, Era, McpServer, McpTool};
 use serde_json::{Map, json};
-use tools::mcp::{McpConfig, Servers};
+use tools::mcp::{McpConfig, Servers, Unpinned};
 use tools::{EgressConfig, Gateway, PolicyConfig, Setup, ToolConfigs};
 use uuid::Uuid;
 
@@ -136,7 +134,7 @@ impl Pair {
             tools: &none,
             egress: &egress,
             lookup: Arc::new(tools::egress::System),
-            pins: Arc::new(Trusting),
+            pins: Arc::new(Unpinned),
             clock: Arc::new(Still),
             env: &env,
             data: &data,
@@ -305,41 +303,5 @@ impl Clock for Still {
 
     fn uuid(&self) -> Uuid {
         Uuid::nil()
-    }
-}
-
-/// Trusts what it is told.
-struct Trusting;
-
-#[async_trait::async_trait]
-impl PinStore for Trusting {
-    async fn system_see_tools(
-        &self,
-        server: &str,
-        offers: &[ToolOffer],
-        at: Timestamp,
-    ) -> StoreResult<Vec<ToolPin>> {
-        let pin = |offer: &ToolOffer| ToolPin {
-            server: server.to_owned(),
-            digest: offer.digest(),
-            trusted: offer.clone(),
-            pinned_at: at,
-            offered: None,
-        };
-        Ok(offers.iter().map(pin).collect())
-    }
-
-    async fn system_tool_pins(&self) -> StoreResult<Vec<ToolPin>> {
-        Ok(Vec::new())
-    }
-
-    async fn system_accept_tool(
-        &self,
-        _: &str,
-        _: &str,
-        _: &str,
-        _: Timestamp,
-    ) -> StoreResult<bool> {
-        Ok(false)
     }
 }

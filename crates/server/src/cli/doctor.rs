@@ -228,7 +228,7 @@ async fn probe(lane: &LaneConfig) -> Found {
 async fn tools(settings: &Settings, context: &Context) -> Vec<Check> {
     let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
     let stores = serve::Stores {
-        pins: Arc::new(serve::Unpinned),
+        pins: Arc::new(::tools::mcp::Unpinned),
         results: None,
     };
     let tools = match serve::tools(settings, &context.env, clock, stores).await {

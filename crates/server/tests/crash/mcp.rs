@@ -57,10 +57,10 @@ fn names() -> Vec<String> {
         .collect()
 }
 
-async fn world() -> (World, McpServer) {
+async fn world(database: Database) -> (World, McpServer) {
     let tools = TOOLS.map(|tool| McpTool::new(tool, Does::Echo)).to_vec();
     let server = McpServer::start(Era::Legacy, tools).await;
-    let world = World::new(Database::Sqlite).await.set(&QUICK);
+    let world = World::new(database).await.set(&QUICK);
     world.add("runyard.toml", &settings(&server));
     let agent = format!(
         "---\nname: Hand\ndescription: Does as it is told.\ntools: [{}]\n---\nYou do as you are told.\n",
@@ -154,8 +154,8 @@ async fn finish(server: &McpServer, address: SocketAddr, run: &str, name: &str) 
 }
 
 /// Kills at one point, starts again and judges.
-async fn kill(point: &str, hits: u32) {
-    let (world, server) = world().await;
+async fn kill(database: Database, point: &str, hits: u32) {
+    let (world, server) = world(database).await;
     // The definitions are known from here on, so that runs find their tools at once after the crash.
     let first = world.start().await;
     offered(first.address).await;
@@ -184,13 +184,20 @@ async fn kill(point: &str, hits: u32) {
     again.kill().await;
 }
 
+async fn kill_at_every_point(database: Database) {
+    for pair in POINTS.chunks(2) {
+        let kills = pair.iter();
+        let kills = kills.map(|(point, hits)| kill(database, point, *hits));
+        futures::future::join_all(kills).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_of_mcp_tools_survive_a_kill_at_every_point() {
-    within(LIMIT, async {
-        for pair in POINTS.chunks(2) {
-            let kills = pair.iter().map(|(point, hits)| kill(point, *hits));
-            futures::future::join_all(kills).await;
-        }
-    })
-    .await;
+async fn calls_of_mcp_tools_survive_a_kill_at_every_point_on_sqlite() {
+    within(LIMIT, kill_at_every_point(Database::Sqlite)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_mcp_tools_survive_a_kill_at_every_point_on_postgres() {
+    within(LIMIT, kill_at_every_point(Database::Postgres)).await;
 }

@@ -1,8 +1,10 @@
 //! Operations of an OpenAPI document as tools, called over real sockets.
 
-use crate::support::{Raw, Reply, StillClock, agent, committed, env, http, ready, run, scope};
+use crate::support::{
+    LIMIT, Raw, Reply, StillClock, agent, committed, env, http, ready, run, scope,
+};
 use domain::ports::tools::Tools;
-use domain::tool::{Effect, Policy};
+use domain::tool::{Effect, Found, Policy};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -143,6 +145,26 @@ fn effects_follow_the_method_unless_the_operator_says() {
 }
 
 #[tokio::test]
+async fn a_lost_call_is_looked_for_with_another_operation() {
+    let head = "200 OK\r\ncontent-type: application/json";
+    let raw = Raw::start(Reply::Bytes(http(head, b"{\"name\":\"Rex\"}"))).await;
+    let probe = "tool = \"pets__getPet\", arguments = { pet_id = \"{pet_id}\" }, \
+                 happened = { pointer = \"/body/gone\", equals = true }, did_not = { pointer = \"/body/name\", equals = \"Rex\" }";
+    let more = format!("probes = {{ deletePet = {{ {probe} }} }}");
+    let gateway = gateway(&["getPet", "deletePet"], &more, raw.port);
+    let (context, call) = ready(&gateway, "pets__deletePet", json!({ "pet_id": 7 })).await;
+    assert!(call.has_probe);
+    let probed = gateway.probe(&scope(), &context, &call, LIMIT).await;
+    assert_eq!(
+        (probed.tool.as_str(), probed.found),
+        ("pets__getPet", Found::DidNot)
+    );
+    let requests = raw.requests();
+    assert!(requests[0].starts_with("GET /v1/pets/7 "), "{requests:?}");
+    assert_eq!(requests.len(), 1);
+}
+
+#[tokio::test]
 async fn an_operation_is_one_request() {
     let raw = Raw::start(Reply::Bytes(http(
         "200 OK\r\ncontent-type: application/json",
@@ -229,6 +251,12 @@ fn what_cannot_be_used_is_refused_at_the_start() {
     );
     let stray = refused(&["getPet"], "effects = { putPet = \"keyed\" }");
     assert!(matches!(stray, OpenapiError::NotChosen { .. }));
+    let probe = "probes = { putPet = { tool = \"x\", happened = { pointer = \"\", equals = 1 } } }";
+    let stray = refused(&["getPet"], probe).to_string();
+    assert!(
+        stray.contains("`probes` names the operation `putPet`"),
+        "{stray}"
+    );
     let relative = json!({ "openapi": "3.1.0", "servers": [{ "url": "/v1" }] });
     let no_server = tools("pets", &config(&[], ""), &relative).unwrap_err();
     assert_eq!(no_server, OpenapiError::NoServer);
