@@ -10,6 +10,7 @@ mod freeze;
 mod history;
 mod http;
 mod kinds;
+mod labels;
 mod ledger;
 mod lies;
 mod limit;
