@@ -3,7 +3,7 @@
 use crate::feed::{Feed, Found, PASSED_EVENTS, Page};
 use crate::{Engine, EngineError};
 use domain::event::Event;
-use domain::ports::store::StoreError;
+use domain::ports::store::{Store, StoreError};
 use domain::{OrgScope, RunId};
 use futures::Stream;
 use std::sync::Arc;
@@ -121,30 +121,26 @@ impl Watcher {
         Some(events)
     }
 
+    /// In a task of its own: a watcher whose client does not read is not run, and must not keep the page from the others
+    /// who wait for it.
     async fn read_store(&self) -> Result<Stored, StoreError> {
-        let store = &self.engine.store;
-        let mut is_over = false;
-        let read = async {
-            // The state is read before the log: a run that was over then has its whole log there.
-            let run = store.get_run(&self.scope, self.run).await?;
-            is_over = run.is_none_or(|run| run.status().is_terminal());
-            let records = store
-                .read_log(&self.scope, self.run, self.after, STORE_PAGE)
-                .await?;
-            // Whole records, so that whoever stands elsewhere in the first can use them too.
-            let events = records
-                .into_iter()
-                .flat_map(|record| record.events_after(0))
-                .map(Arc::new)
-                .collect();
-            Ok::<_, StoreError>(events)
+        if let Some(page) = self.feed.shelf.find(self.after) {
+            return Ok(Stored::Page(page));
+        }
+        let look = Look {
+            store: self.engine.store.clone(),
+            feed: self.feed.clone(),
+            scope: self.scope.clone(),
+            run: self.run,
+            after: self.after,
         };
-        let page = self.feed.shelf.page(self.after, read).await?;
-        Ok(match page {
-            Some(page) => Stored::Page(page),
-            None if is_over => Stored::Over,
-            None => Stored::NoneYet,
-        })
+        match tokio::spawn(look.take()).await {
+            Ok(found) => found,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(ended) => Err(StoreError::Unavailable(Box::new(ended))),
+            },
+        }
     }
 
     /// False when the process is going away and nobody here will tell more.
@@ -167,6 +163,43 @@ impl Watcher {
             () = gone.cancelled() => false,
             () = poll => true,
         }
+    }
+}
+
+/// A look into the store for what follows `after`.
+struct Look {
+    store: Arc<dyn Store>,
+    feed: Arc<Feed>,
+    scope: OrgScope,
+    run: RunId,
+    after: u64,
+}
+
+impl Look {
+    async fn take(self) -> Result<Stored, StoreError> {
+        let mut is_over = false;
+        let read = async {
+            // The state is read before the log: a run that was over then has its whole log there.
+            let run = self.store.get_run(&self.scope, self.run).await?;
+            is_over = run.is_none_or(|run| run.status().is_terminal());
+            let records = self
+                .store
+                .read_log(&self.scope, self.run, self.after, STORE_PAGE)
+                .await?;
+            // Whole records, so that whoever stands elsewhere in the first can use them too.
+            let events = records
+                .into_iter()
+                .flat_map(|record| record.events_after(0))
+                .map(Arc::new)
+                .collect();
+            Ok::<_, StoreError>(events)
+        };
+        let page = self.feed.shelf.page(self.after, read).await?;
+        Ok(match page {
+            Some(page) => Stored::Page(page),
+            None if is_over => Stored::Over,
+            None => Stored::NoneYet,
+        })
     }
 }
 

@@ -16,7 +16,8 @@ pub(crate) struct Shelf {
 
 impl Shelf {
     /// A page with news for a watcher at `after`: the one that is here, or what `read` finds from `after` on; `None` if that
-    /// is nothing new. One reads at a time, so that many who come at once do not each read the same megabytes.
+    /// is nothing new. One reads at a time, so that many who come at once do not each read the same megabytes: whoever
+    /// begins has to go on.
     ///
     /// # Errors
     ///
@@ -41,7 +42,8 @@ impl Shelf {
         Ok(Some(page))
     }
 
-    fn find(&self, after: u64) -> Option<Page> {
+    /// The page that is here, if it has news for a watcher at `after`.
+    pub fn find(&self, after: u64) -> Option<Page> {
         let page = self.lock().as_ref().and_then(Weak::upgrade)?;
         serves(&page, after).then_some(page)
     }

@@ -8,7 +8,7 @@ use domain::run::{RunState, RunStatus};
 use domain::step::{StepKind, StepStatus};
 use domain::tool::Effect;
 use engine::Followed;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 
 on_both_stores!(
@@ -24,6 +24,7 @@ on_both_stores!(
     a_time_budget_ends_the_run,
     a_slow_watcher_misses_nothing,
     watchers_of_what_is_stored_hold_one_copy,
+    a_watcher_that_is_not_run_holds_up_no_other,
     runs_beyond_the_room_wait_and_then_run,
 );
 
@@ -350,4 +351,19 @@ async fn watchers_of_what_is_stored_hold_one_copy(world: World) {
     for (one, two) in held[0][3..].iter().zip(&held[1]) {
         assert!(Arc::ptr_eq(one, two), "two copies of event {}", one.seq);
     }
+}
+
+/// A client that does not read leaves its stream where it is, also in the middle of a look into the store.
+async fn a_watcher_that_is_not_run_holds_up_no_other(world: World) {
+    let process = world.process().await;
+    let run = world.begin(&process, "hi").await;
+    let told = world.follow(&process, run.id, 0).await;
+    world.check_ended(run.id).await;
+    let mut idle = Box::pin(process.engine.follow(&world.scope, run.id, 0, true));
+    assert!(
+        idle.next().now_or_never().is_none(),
+        "the store takes a while"
+    );
+    assert_eq!(world.follow(&process, run.id, 0).await, told);
+    drop(idle);
 }
