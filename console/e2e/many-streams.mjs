@@ -115,7 +115,7 @@ export async function manyStreams({ streams, rate, seconds }) {
       await page.waitForFunction(
         (all) => Array.from(document.querySelectorAll('[data-role="assistant"]')).filter((answer) => answer.textContent?.includes('The end.')).length === all,
         streams,
-        { timeout: (seconds + 30) * 1000, polling: 500 },
+        { timeout: (seconds + 90) * 1000, polling: 500 },
       );
     });
     const wall = (performance.now() - begun) / 1000;

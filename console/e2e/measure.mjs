@@ -1,5 +1,6 @@
 // `npm run measure`: how soon the page paints, how large it is, and what a stream of tokens costs the browser.
 import { manyStreams, percentile } from './many-streams.mjs';
+import { longThread, scrollCost } from './long-thread.mjs';
 import { visit } from './visitor.mjs';
 import { browser, makeThread, server } from './world.mjs';
 
@@ -39,3 +40,9 @@ await context.close();
 const { share, frameCost, frames } = await manyStreams({ streams: 50, rate: 20, seconds: 20 });
 console.log(`50 streams of 20 words a second on one page: ${(share * 100).toFixed(0)}% of a core for the page's thread, ${frameCost.toFixed(1)} ms a frame`);
 console.log(`between frames: ${[50, 95, 99].map((percent) => `p${percent} ${percentile(frames, percent).toFixed(0)} ms`).join(', ')}`);
+
+const long = await visit(browser, server);
+await long.go(`/console/threads/${await longThread()}`);
+await long.page.getByRole('log').getByText('Question 249').waitFor();
+console.log(`scrolling through 500 messages: ${(await scrollCost(long.page)).toFixed(1)} ms a frame`);
+await long.context.close();
