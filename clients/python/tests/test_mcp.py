@@ -134,8 +134,8 @@ def test_a_gated_call_over_stdio_is_approved_from_the_terminal_and_made_once(mcp
     mcp.command("approvals", "approve", approval["id"], "--digest", approval["arguments_digest"])
     run = mcp.until(run_id, "completed")
     assert path.read_text() == "kept"
-    again = mcp.ask("POST", f"/approvals/{approval['id']}/resolve", {"decision": "approve"})
-    assert again.body["code"] == "approval_already_resolved", again
+    late = mcp.ask("POST", f"/approvals/{approval['id']}/resolve", {"decision": "deny"})
+    assert (late.status, late.body["code"]) == (409, "approval_already_resolved"), late
     step = call_step(run)
     assert (step["status"], step["attempt"], step["is_error"]) == ("committed", 1, False), step
 
