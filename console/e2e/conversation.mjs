@@ -104,8 +104,8 @@ test('a conversation of 500 messages opens at its end and scrolls to its beginni
   const last = page.getByRole('log').getByText('Question 249');
   await last.waitFor();
   assert.equal(await page.locator('[data-role="user"]').count(), 250);
-  // `npm run measure` tells what a frame costs.
-  await scrollCost(page);
+  const each = await scrollCost(page);
+  assert.ok(each < 12, `a frame costs ${each.toFixed(1)} ms of a processor; 16 would be too many at 60 a second`);
   const first = page.getByRole('log').getByText('Question 0', { exact: true });
   await first.scrollIntoViewIfNeeded();
   const isInView = (/** @type {Element} */ element) => element.getBoundingClientRect().bottom > 0 && element.getBoundingClientRect().top < innerHeight;

@@ -77,14 +77,14 @@ function place(files) {
 
 /**
  * Lets a page follow `streams` runs at once, each with `rate` words a second for `seconds`.
- * @param {{ streams: number, rate: number, seconds: number }} options
- * @returns {Promise<{ expected: string, texts: string[], share: number, frameCost: number, frames: number[] }>} what each answer
- * should say and what it says in the page; the share of a core that the page's thread took, and how much of it in ms for each frame;
- * the times between frames in ms, sorted: on a busy machine they tell more of that than of the page
+ * @param {{ streams: number, rate: number, seconds: number, watchFrames?: boolean }} options
+ * @returns {Promise<{ expected: string, texts: string[], share: number, frames: number[] }>} what each answer should say and what it
+ * says in the page; the share of a core that the page's thread took; with `watchFrames`, which asks for every frame there can be and
+ * so costs the page some itself, the times between frames in ms, sorted: on a busy machine they tell more of that than of the page
  */
-export async function manyStreams({ streams, rate, seconds }) {
+export async function manyStreams({ streams, rate, seconds, watchFrames = false }) {
   const said = Array.from({ length: rate * seconds }, (_, at) => (at % 20 === 19 ? `**${at}**.\n\n` : `word${at} `));
-  const gate = `many-${streams}-${rate}-${seconds}`;
+  const gate = `many-${streams}-${rate}-${seconds}-${watchFrames}`;
   await play([], { parts: [{ hold: gate }, { text: said }, { text: ['The end.'] }], pace: { between_ms: Math.round(1000 / rate) } });
   const runs = await Promise.all(Array.from({ length: streams }, async () => (await startRun(await makeThread(), 'go')).id));
   const files = await built();
@@ -96,10 +96,11 @@ export async function manyStreams({ streams, rate, seconds }) {
     await page.goto(`${places[0]?.url}/many?${asked}`);
     await page.waitForFunction((all) => document.querySelectorAll('section[data-run] footer').length === all, streams);
     await page.getByText('running').nth(streams - 1).waitFor();
-    await page.evaluate(() => {
+    await page.evaluate((watches) => {
       /** @type {number[]} */
       const frames = [];
       Object.assign(window, { frameTimes: frames });
+      if (!watches) return;
       let before = performance.now();
       const look = () => {
         const now = performance.now();
@@ -108,7 +109,7 @@ export async function manyStreams({ streams, rate, seconds }) {
         requestAnimationFrame(look);
       };
       requestAnimationFrame(look);
-    });
+    }, watchFrames);
     const begun = performance.now();
     const busy = await processorTime(page, async () => {
       await model.open(gate);
@@ -123,7 +124,7 @@ export async function manyStreams({ streams, rate, seconds }) {
     /** @type {number[]} */
     const frames = await page.evaluate(() => Reflect.get(window, 'frameTimes'));
     const expected = `${said.join('').replaceAll(/\*\*|\n/g, '')}The end.`;
-    return { expected, texts, share: busy / wall, frameCost: (busy * 1000) / frames.length, frames: frames.sort((a, b) => a - b) };
+    return { expected, texts, share: busy / wall, frames: frames.sort((a, b) => a - b) };
   } finally {
     await context.close();
     for (const { close } of places) close();

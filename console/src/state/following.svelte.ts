@@ -8,6 +8,33 @@ import { type Item, Transcript } from '../run/transcript';
 
 /** Text that comes faster than it can be read is shown in larger pieces, not more often. */
 const SHOW_EVERY_MS = 40;
+/** With each more run that changes, the page is given this much more rest: what is read of fifty at once needs no haste. */
+const REST_EACH_MS = 1;
+
+/**
+ * Runs with something new. They are shown together, in one frame for all: a frame costs the page's layout whatever changes
+ * in it, and runs that each kept a time of their own would need nearly every frame that there is.
+ */
+const changed = new Set<FollowedRun>();
+let scheduled = false;
+let showNextAt = 0;
+
+function schedule(run: FollowedRun): void {
+  changed.add(run);
+  if (scheduled) return;
+  scheduled = true;
+  // A hidden page is given no frames.
+  if (document.hidden) setTimeout(showAll, 250);
+  else setTimeout(() => requestAnimationFrame(showAll), showNextAt - performance.now());
+}
+
+function showAll(): void {
+  scheduled = false;
+  const runs = [...changed];
+  showNextAt = performance.now() + SHOW_EVERY_MS + REST_EACH_MS * runs.length;
+  changed.clear();
+  for (const run of runs) run.show();
+}
 
 export class FollowedRun {
   items = $state.raw<Item[]>([]);
@@ -18,8 +45,6 @@ export class FollowedRun {
   ended = $state(false);
   readonly transcript: Transcript;
   private readonly stopped = new AbortController();
-  private scheduled = false;
-  private shownAt = -SHOW_EVERY_MS;
 
   constructor(
     readonly runId: string,
@@ -43,7 +68,7 @@ export class FollowedRun {
         take: (frame) => {
           const event = JSON.parse(frame.data) as Event;
           this.transcript.apply(event, frame.data);
-          this.schedule();
+          schedule(this);
           return event.type === 'done';
         },
         connection: (state) => {
@@ -60,22 +85,10 @@ export class FollowedRun {
     this.stopped.abort();
   }
 
-  private schedule(): void {
-    if (this.scheduled) return;
-    this.scheduled = true;
-    const show = (): void => {
-      this.scheduled = false;
-      this.show();
-    };
-    // A hidden page is given no frames.
-    if (document.hidden) setTimeout(show, 250);
-    else setTimeout(() => requestAnimationFrame(show), this.shownAt + SHOW_EVERY_MS - performance.now());
-  }
-
-  private show(): void {
+  /** Brings to the page what the transcript has. */
+  show(): void {
     this.items = [...this.transcript.items];
     this.ended = this.transcript.ended;
     this.shown += 1;
-    this.shownAt = performance.now();
   }
 }
