@@ -3,7 +3,7 @@
 
 mod shelf;
 
-pub(crate) use shelf::{Page, Shelf};
+pub(crate) use shelf::{Look, Page, Shelf, Turn};
 
 use crate::remote::Outlet;
 use domain::event::{Event, Record};

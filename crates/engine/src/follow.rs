@@ -1,6 +1,6 @@
 //! A watcher's view of a run: everything after a cursor, from the store and then live, until `done`.
 
-use crate::feed::{Feed, Found, PASSED_EVENTS, Page};
+use crate::feed::{Feed, Found, Look, PASSED_EVENTS, Page, Turn};
 use crate::{Engine, EngineError};
 use domain::event::Event;
 use domain::ports::store::{Store, StoreError};
@@ -121,20 +121,27 @@ impl Watcher {
         Some(events)
     }
 
-    /// In a task of its own: a watcher whose client does not read is not run, and must not keep the page from the others
-    /// who wait for it.
+    /// Reading is a task of its own: a watcher whose client does not read is not run, and must not keep the page from the
+    /// others who wait for it.
     async fn read_store(&self) -> Result<Stored, StoreError> {
-        if let Some(page) = self.feed.shelf.find(self.after) {
-            return Ok(Stored::Page(page));
-        }
-        let look = Look {
+        let turn = loop {
+            match self.feed.shelf.look(self.after) {
+                Look::Page(page) => return Ok(Stored::Page(page)),
+                Look::Read(turn) => break turn,
+                Look::Busy(mut reading) => {
+                    // Nobody sends: it ends with the turn.
+                    let _ = reading.changed().await;
+                }
+            }
+        };
+        let read = Read {
             store: self.engine.store.clone(),
             feed: self.feed.clone(),
             scope: self.scope.clone(),
             run: self.run,
             after: self.after,
         };
-        match tokio::spawn(look.take()).await {
+        match tokio::spawn(read.take(turn)).await {
             Ok(found) => found,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -167,7 +174,7 @@ impl Watcher {
 }
 
 /// A look into the store for what follows `after`.
-struct Look {
+struct Read {
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
     scope: OrgScope,
@@ -175,29 +182,24 @@ struct Look {
     after: u64,
 }
 
-impl Look {
-    async fn take(self) -> Result<Stored, StoreError> {
-        let mut is_over = false;
-        let read = async {
-            // The state is read before the log: a run that was over then has its whole log there.
-            let run = self.store.get_run(&self.scope, self.run).await?;
-            is_over = run.is_none_or(|run| run.status().is_terminal());
-            let records = self
-                .store
-                .read_log(&self.scope, self.run, self.after, STORE_PAGE)
-                .await?;
-            // Whole records, so that whoever stands elsewhere in the first can use them too.
-            let events = records
-                .into_iter()
-                .flat_map(|record| record.events_after(0))
-                .map(Arc::new)
-                .collect();
-            Ok::<_, StoreError>(events)
-        };
-        let page = self.feed.shelf.page(self.after, read).await?;
-        Ok(match page {
+impl Read {
+    /// The turn goes when the page is there.
+    async fn take(self, _turn: Turn) -> Result<Stored, StoreError> {
+        // The state is read before the log: a run that was over then has its whole log there.
+        let run = self.store.get_run(&self.scope, self.run).await?;
+        let records = self
+            .store
+            .read_log(&self.scope, self.run, self.after, STORE_PAGE)
+            .await?;
+        // Whole records, so that whoever stands elsewhere in the first can use them too.
+        let events = records
+            .into_iter()
+            .flat_map(|record| record.events_after(0))
+            .map(Arc::new)
+            .collect();
+        Ok(match self.feed.shelf.put(self.after, events) {
             Some(page) => Stored::Page(page),
-            None if is_over => Stored::Over,
+            None if run.is_none_or(|run| run.status().is_terminal()) => Stored::Over,
             None => Stored::NoneYet,
         })
     }

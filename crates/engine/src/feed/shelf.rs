@@ -2,54 +2,71 @@
 //! be megabytes long, and a watcher that stops reading must not hold it for itself.
 
 use domain::event::Event;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use tokio::sync::watch;
 
 /// Events that follow each other in the log, none missing between the first and the last.
 pub(crate) type Page = Arc<[Arc<Event>]>;
 
-/// The page that was read last, for as long as anybody reads it.
+/// The page that was read last, for as long as anybody reads it. One watcher reads at a time, so that many who come at once
+/// do not each read the same megabytes.
 #[derive(Default)]
 pub(crate) struct Shelf {
-    last: std::sync::Mutex<Option<Weak<[Arc<Event>]>>>,
-    reading: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
 }
 
+#[derive(Default)]
+struct State {
+    last: Option<Weak<[Arc<Event>]>>,
+    /// Changed by nobody and closed when the reader is through, whatever became of it.
+    reading: Option<watch::Receiver<()>>,
+}
+
+/// What a watcher finds.
+pub(crate) enum Look {
+    /// With news for it.
+    Page(Page),
+    /// Another reads; worth a second look when this is closed.
+    Busy(watch::Receiver<()>),
+    /// It has to read itself.
+    Read(Turn),
+}
+
+/// One's turn at reading, which others wait for: whoever has it goes on without waiting for its own client.
+pub(crate) struct Turn(#[expect(dead_code, reason = "those who wait see it go")] watch::Sender<()>);
+
 impl Shelf {
-    /// A page with news for a watcher at `after`: the one that is here, or what `read` finds from `after` on; `None` if that
-    /// is nothing new. One reads at a time, so that many who come at once do not each read the same megabytes: whoever
-    /// begins has to go on.
-    ///
-    /// # Errors
-    ///
-    /// Those of `read`.
-    pub async fn page<E>(
-        &self,
-        after: u64,
-        read: impl Future<Output = Result<Vec<Arc<Event>>, E>>,
-    ) -> Result<Option<Page>, E> {
-        if let Some(page) = self.find(after) {
-            return Ok(Some(page));
+    /// What there is for a watcher at `after`.
+    pub fn look(&self, after: u64) -> Look {
+        let mut state = self.lock();
+        if let Some(page) = state.last.as_ref().and_then(Weak::upgrade)
+            && serves(&page, after)
+        {
+            return Look::Page(page);
         }
-        let _reading = self.reading.lock().await;
-        if let Some(page) = self.find(after) {
-            return Ok(Some(page));
+        match &state.reading {
+            Some(reading) if reading.has_changed().is_ok() => Look::Busy(reading.clone()),
+            _ => {
+                let (turn, reading) = watch::channel(());
+                state.reading = Some(reading);
+                Look::Read(Turn(turn))
+            }
         }
-        let page = Page::from(read.await?);
+    }
+
+    /// Lays out what was read for a watcher at `after`; `None` if that is nothing new. Those who wait look when the turn is
+    /// dropped, after this.
+    pub fn put(&self, after: u64, events: Vec<Arc<Event>>) -> Option<Page> {
+        let page = Page::from(events);
         if page.last().is_none_or(|last| last.seq <= after) {
-            return Ok(None);
+            return None;
         }
-        *self.lock() = Some(Arc::downgrade(&page));
-        Ok(Some(page))
+        self.lock().last = Some(Arc::downgrade(&page));
+        Some(page)
     }
 
-    /// The page that is here, if it has news for a watcher at `after`.
-    pub fn find(&self, after: u64) -> Option<Page> {
-        let page = self.lock().as_ref().and_then(Weak::upgrade)?;
-        serves(&page, after).then_some(page)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Weak<[Arc<Event>]>>> {
-        self.last.lock().expect("no holder of this lock panics")
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -67,9 +84,6 @@ mod tests {
     use domain::Timestamp;
     use domain::event::EventBody;
     use domain::run::RunStatus;
-    use futures::future::join_all;
-    use std::convert::Infallible;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Arc<Event>> {
         let event = |seq| Event {
@@ -82,49 +96,59 @@ mod tests {
         numbers.into_iter().map(event).map(Arc::new).collect()
     }
 
-    async fn read(shelf: &Shelf, after: u64, found: &[u64]) -> Option<Page> {
-        let read = async { Ok::<_, Infallible>(events(found.iter().copied())) };
-        match shelf.page(after, read).await {
-            Ok(page) => page,
+    fn find(shelf: &Shelf, after: u64) -> Option<Page> {
+        match shelf.look(after) {
+            Look::Page(page) => Some(page),
+            Look::Busy(_) | Look::Read(_) => None,
         }
     }
 
-    #[tokio::test]
-    async fn page_is_held_once_for_all_who_stand_within_it() {
+    #[test]
+    fn page_is_held_once_for_all_who_stand_within_it() {
         let shelf = Shelf::default();
-        assert!(read(&shelf, 4, &[]).await.is_none());
-        assert!(read(&shelf, 4, &[3, 4]).await.is_none());
+        assert!(shelf.put(4, events([])).is_none());
+        assert!(shelf.put(4, events([3, 4])).is_none());
+        assert!(find(&shelf, 3).is_none());
         // Numbers may jump.
-        let page = read(&shelf, 4, &[5, 6, 9]).await.expect("it has news");
+        let page = shelf.put(4, events([5, 6, 9])).expect("it has news");
         for after in [4, 5, 7, 8] {
-            let found = read(&shelf, after, &[]).await.expect("it is within");
+            let found = find(&shelf, after).expect("it is within");
             assert!(Arc::ptr_eq(&found, &page), "{after}");
         }
         for after in [0, 3, 9, 10] {
-            assert!(read(&shelf, after, &[]).await.is_none(), "{after}");
+            assert!(find(&shelf, after).is_none(), "{after}");
         }
-        let later = read(&shelf, 9, &[10]).await.expect("it has news");
+        let later = shelf.put(9, events([10])).expect("it has news");
         assert!(!Arc::ptr_eq(&later, &page));
     }
 
-    #[tokio::test]
-    async fn page_goes_with_its_last_reader() {
+    #[test]
+    fn page_goes_with_its_last_reader() {
         let shelf = Shelf::default();
-        drop(read(&shelf, 0, &[1, 2]).await.expect("it has news"));
-        assert!(read(&shelf, 0, &[]).await.is_none());
+        drop(shelf.put(0, events([1, 2])).expect("it has news"));
+        assert!(find(&shelf, 0).is_none());
     }
 
     #[tokio::test]
     async fn many_who_come_at_once_read_once() {
         let shelf = Shelf::default();
-        let reads = AtomicUsize::new(0);
-        let slow = || async {
-            reads.fetch_add(1, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-            Ok::<_, Infallible>(events([1, 2]))
+        let Look::Read(turn) = shelf.look(0) else {
+            panic!("the first has to read")
         };
-        let pages = join_all((0..50).map(|_| shelf.page(0, slow()))).await;
-        assert_eq!(reads.load(Ordering::Relaxed), 1);
-        assert!(pages.iter().all(|page| matches!(page, Ok(Some(_)))));
+        let Look::Busy(mut turns_end) = shelf.look(0) else {
+            panic!("one reads already")
+        };
+        let page = shelf.put(0, events([1, 2]));
+        assert!(page.is_some());
+        drop(turn);
+        assert!(turns_end.changed().await.is_err(), "the turn is over");
+        assert!(find(&shelf, 0).is_some());
+    }
+
+    #[tokio::test]
+    async fn reader_that_is_dropped_leaves_its_turn_to_another() {
+        let shelf = Shelf::default();
+        drop(shelf.look(0));
+        assert!(matches!(shelf.look(0), Look::Read(_)));
     }
 }

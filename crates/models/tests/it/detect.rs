@@ -4,7 +4,9 @@ use crate::support::{KEY, base_url, lane, lane_at, router, wire_of};
 use domain::lane::LaneKind;
 use models::{Candidate, LaneConfig, detect_at, probe_within, with_listed_models};
 use scripted::{AcceptFault, RawReply, Script, Server, Wire, reply};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Barrier;
 
 const WAIT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(200);
@@ -64,6 +66,41 @@ async fn servers_that_answer_become_lanes_with_their_models() {
             ("vllm", LaneKind::Local, vec!["qwen"]),
         ]
     );
+}
+
+/// A model server that answers nobody before as many servers are asked as share the barrier.
+async fn answering_with(others: Arc<Barrier>) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4_096];
+        let _ = stream.read(&mut request).await.unwrap();
+        others.wait().await;
+        let list = r#"{"data":[{"id":"patient"}]}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", list.len());
+        stream
+            .write_all(format!("{head}{list}").as_bytes())
+            .await
+            .unwrap();
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn all_places_are_asked_at_once() {
+    router(Vec::new());
+    let others = Arc::new(Barrier::new(4));
+    let mut places = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let url = answering_with(others.clone()).await;
+        places.push(candidate(name, &url, Wire::OpenaiChat));
+    }
+    // One after the other, the first would wait in vain for the second to be asked.
+    let found = detect_at(places, WAIT).await;
+    let names: Vec<&str> = found.iter().map(|lane| lane.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c", "d"]);
 }
 
 #[tokio::test]
