@@ -117,6 +117,9 @@ export const calls = {
   /** The narrowest grant that would cover an approval's call, if there is one. */
   proposedGrant: async (approval_id: string) =>
     (await data(client.GET('/api/v1/agents/approvals/{approval_id}', { params: { path: { approval_id } } }))).proposed_grant ?? undefined,
+  /** What the tool of a call of unknown outcome has answered since. */
+  lateAnswers: async (approval_id: string) =>
+    (await data(client.GET('/api/v1/agents/approvals/{approval_id}', { params: { path: { approval_id } } }))).late_answers ?? [],
   grants: () => data(client.GET('/api/v1/agents/grants')),
   grant: (grant_id: string) => data(client.GET('/api/v1/agents/grants/{grant_id}', { params: { path: { grant_id } } })),
   revokeGrant: (grant_id: string) => data(client.DELETE('/api/v1/agents/grants/{grant_id}', { params: { path: { grant_id } } })),

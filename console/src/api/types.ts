@@ -13,6 +13,7 @@ export type Failure = Schemas['RunError'];
 export type Grant = Schemas['Grant'];
 export type GrantedCall = Schemas['GrantedCall'];
 export type Key = Schemas['Key'];
+export type LateAnswer = Schemas['LateAnswer'];
 export type Lane = Schemas['Lane'];
 export type LaneStatus = Schemas['LaneStatus'];
 export type Message = Schemas['Message'];

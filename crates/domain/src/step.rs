@@ -2,7 +2,7 @@
 
 use crate::journal::Mark;
 use crate::policy::Judgement;
-use crate::tool::{CallKey, Effect};
+use crate::tool::{CallKey, Effect, ToolResult};
 use crate::usage::Usage;
 use crate::{CallId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,26 @@ pub struct Step {
     /// The client's own report; absent where the server saw it happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Mark>,
+}
+
+impl Step {
+    /// Only a call that the server does not repeat is asked about, so only its late answers are kept.
+    pub fn may_be_answered_late(&self) -> bool {
+        self.call
+            .as_ref()
+            .is_some_and(|call| call.effect == Effect::Unsafe)
+    }
+}
+
+/// What a tool answered after the server that had asked it lost the run. Nothing is decided by it; it is there for whoever
+/// has to decide what became of the call, and for those who look back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateAnswer {
+    pub call: CallId,
+    /// Of the call, which may have been made again since.
+    pub attempt: u32,
+    pub at: Timestamp,
+    pub result: ToolResult,
 }
 
 /// What makes a tool call's step a ledger entry.

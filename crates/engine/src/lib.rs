@@ -12,6 +12,7 @@ mod gate;
 mod history;
 mod infer;
 mod journal;
+mod late;
 mod lease;
 mod metered;
 mod planning;

@@ -51,6 +51,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "0009_usage",
         sql: include_str!("../migrations/sqlite/0009_usage.sql"),
     },
+    Migration {
+        version: 10,
+        name: "0010_late_answers",
+        sql: include_str!("../migrations/sqlite/0010_late_answers.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -93,6 +98,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 9,
         name: "0009_usage",
         sql: include_str!("../migrations/postgres/0009_usage.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "0010_late_answers",
+        sql: include_str!("../migrations/postgres/0010_late_answers.sql"),
     },
 ];
 

@@ -13,6 +13,7 @@ mod grants;
 mod hot;
 mod idempotency;
 mod keys;
+mod late;
 mod notes;
 mod open;
 mod outbox;

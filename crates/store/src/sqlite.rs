@@ -13,6 +13,7 @@ mod gates;
 mod grants;
 mod idempotency;
 mod keys;
+mod late;
 mod log;
 mod open;
 mod outbox;

@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::pin::{ToolOffer, ToolPin};
 use crate::response::{Response, ResponseId};
 use crate::run::{Run, RunStatus, Transition};
-use crate::step::Step;
+use crate::step::{LateAnswer, Step};
 use crate::thread::{Thread, ThreadPatch};
 use crate::usage::{UsagePoint, UsageQuery};
 use crate::{ApprovalId, CallId, KeyId, OrgId, OrgScope, RunId, ThreadId, Timestamp, WorkerId};
@@ -248,6 +248,16 @@ pub trait RunStore: Send + Sync {
         id: RunId,
         call: &CallId,
     ) -> StoreResult<Option<Step>>;
+    /// Keeps a late answer beside the run, whose state and log stay as they are. The first of an attempt stays; of a run that
+    /// is not there nothing is kept.
+    async fn attach_late_answer(
+        &self,
+        scope: &OrgScope,
+        id: RunId,
+        late: &LateAnswer,
+    ) -> StoreResult<()>;
+    /// By when they came.
+    async fn late_answers(&self, scope: &OrgScope, id: RunId) -> StoreResult<Vec<LateAnswer>>;
     /// By `created_at`, then id, descending.
     async fn list_runs(
         &self,

@@ -4,13 +4,16 @@ use super::{Driver, Halt};
 use domain::crash::crash_point;
 use domain::ports::tools::CallContext;
 use domain::run::{Call, CallState, Input, Next};
-use domain::tool::{Probed, ToolOutcome, ToolResult};
+use domain::tool::{Effect, Probed, ToolOutcome, ToolResult};
 use domain::{CallId, RunId};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use serde_json::json;
 use std::collections::HashSet;
+
+/// Calls that are being made.
+type AtWork = FuturesUnordered<BoxFuture<'static, Performed>>;
 
 /// A piece of work that is over: the call, its attempt, and what came of it.
 type Performed = (CallId, u32, Done);
@@ -48,7 +51,47 @@ impl Driver {
 
     /// Until the calls are settled, or wait for people, or the run ends.
     pub(super) async fn run_tools(&mut self) -> Result<(), Halt> {
-        let mut at_work: FuturesUnordered<BoxFuture<'static, Performed>> = FuturesUnordered::new();
+        let mut at_work = AtWork::new();
+        let halted = self.run_calls(&mut at_work).await;
+        if let Err(Halt::Lost) = halted {
+            self.hear_out(at_work);
+        }
+        halted
+    }
+
+    /// Another worker has the run, and will ask what became of calls that are unsafe: those are not cut off. Where the run
+    /// has ended, all are.
+    fn hear_out(&self, mut at_work: AtWork) {
+        let is_unsafe = |call: &&Call| call.effect == Effect::Unsafe;
+        let asked: HashSet<CallId> = self
+            .run
+            .calls()
+            .iter()
+            .filter(is_unsafe)
+            .map(|call| call.id.clone())
+            .collect();
+        if at_work.is_empty() || asked.is_empty() {
+            return;
+        }
+        let (engine, scope, run) = (self.engine.clone(), self.scope.clone(), self.run.id);
+        tokio::spawn(async move {
+            match engine.store.get_run(&scope, run).await {
+                Ok(Some(fresh)) if !fresh.status().is_terminal() => {}
+                Ok(_) | Err(_) => return,
+            }
+            while let Some((call, attempt, done)) = at_work.next().await {
+                if let Done::Called(outcome) = done
+                    && asked.contains(&call)
+                {
+                    engine
+                        .answered_late(&scope, run, call, attempt, outcome)
+                        .await;
+                }
+            }
+        });
+    }
+
+    async fn run_calls(&mut self, at_work: &mut AtWork) -> Result<(), Halt> {
         // A call made again is another piece of work than its first attempt.
         let mut begun: HashSet<(CallId, u32, bool)> = HashSet::new();
         loop {
@@ -106,7 +149,14 @@ impl Driver {
         }
         if !outcomes.is_empty() {
             crash_point("tool.before_settle_commit");
-            self.commit(Input::CallsSettled { outcomes }).await?;
+            let input = Input::CallsSettled {
+                outcomes: outcomes.clone(),
+            };
+            let settled = self.commit(input).await;
+            if let Err(Halt::Lost) = settled {
+                self.too_late(outcomes).await;
+            }
+            settled?;
             crash_point("tool.after_settle_commit");
         }
         for (call, probe) in probes {
@@ -115,6 +165,23 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// These came in time to be had, and too late to be written.
+    async fn too_late(&self, outcomes: Vec<(CallId, ToolOutcome)>) {
+        for (id, outcome) in outcomes {
+            let calls = self.run.calls();
+            let Some(call) = calls
+                .iter()
+                .find(|call| call.id == id && call.effect == Effect::Unsafe)
+            else {
+                continue;
+            };
+            let attempt = call.attempt;
+            self.engine
+                .answered_late(&self.scope, self.run.id, id, attempt, outcome)
+                .await;
+        }
     }
 
     fn is_dispatched(&self, id: &CallId, attempt: u32) -> bool {

@@ -13,6 +13,7 @@ use crate::wire::approvals::{
     ShownApproval,
 };
 use crate::wire::cursor::{self, PageQuery};
+use crate::wire::steps::LateAnswer;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -112,10 +113,27 @@ pub async fn get_approval(
 ) -> Result<Json<ShownApproval>, Problem> {
     let approval = find(&app, &caller.scope, id).await?;
     let proposed_grant = super::grants::propose(&app, &caller.scope, &approval).await?;
+    let late_answers = late_answers(&app, &caller.scope, &approval).await?;
     Ok(Json(ShownApproval {
         approval: approval.into(),
         proposed_grant,
+        late_answers,
     }))
+}
+
+async fn late_answers(
+    app: &App,
+    scope: &OrgScope,
+    approval: &approval::Approval,
+) -> Result<Vec<LateAnswer>, Problem> {
+    if approval.kind != approval::ApprovalKind::OutcomeUnknown {
+        return Ok(Vec::new());
+    }
+    let late = app.store.late_answers(scope, approval.run_id).await?;
+    let its = late
+        .into_iter()
+        .filter(|late| late.call == approval.call_id);
+    Ok(its.map(LateAnswer::from).collect())
 }
 
 async fn find(app: &App, scope: &OrgScope, id: ApprovalId) -> Result<approval::Approval, Problem> {

@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use domain::approval::ApprovalStatus;
 use domain::limits::PAGE_MAX;
 use domain::ports::store::{ApprovalFilter, Page, RunFilter, Seen, StoredReply};
+use domain::step::Step;
 use domain::{OrgScope, RunId, ThreadId};
 use engine::Started;
 use serde::Deserialize;
@@ -216,7 +217,13 @@ pub async fn get_run(
     let (with_steps, with_approvals) = included(query.include.as_deref())?;
     let run = find(&app, &caller.scope, id).await?;
     let steps = if with_steps {
-        Some(app.store.run_steps(&caller.scope, id).await?)
+        let steps = app.store.run_steps(&caller.scope, id).await?;
+        let late = if steps.iter().any(Step::may_be_answered_late) {
+            app.store.late_answers(&caller.scope, id).await?
+        } else {
+            Vec::new()
+        };
+        Some((steps, late))
     } else {
         None
     };

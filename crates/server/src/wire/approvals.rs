@@ -2,6 +2,7 @@
 
 use super::grants::ProposedGrant;
 use super::principal::Principal;
+use super::steps::LateAnswer;
 use domain::approval;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -94,6 +95,9 @@ pub struct ShownApproval {
     /// The narrowest grant that would have covered this call and the last ones that were approved like it; absent where
     /// no grant can answer or the calls have no pattern.
     pub proposed_grant: Option<ProposedGrant>,
+    /// Of a call of unknown outcome: what its tool answered after the server that had asked it lost the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub late_answers: Vec<LateAnswer>,
 }
 
 /// One person's decision.

@@ -148,10 +148,10 @@ pub struct CancelRun {
 impl RunDetail {
     pub fn new(
         run: run::Run,
-        stored: Option<Vec<step::Step>>,
+        stored: Option<(Vec<step::Step>, Vec<step::LateAnswer>)>,
         pending: Option<Vec<approval::Approval>>,
     ) -> Self {
-        let steps = stored.map(|stored| steps::of(&run, stored));
+        let steps = stored.map(|(stored, late)| steps::of(&run, stored, late));
         let pending_approvals =
             pending.map(|pending| pending.into_iter().map(Approval::from).collect());
         Self {

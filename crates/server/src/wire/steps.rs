@@ -41,6 +41,34 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<StepPolicy>,
     pub source: StepSource,
+    /// What the tool answered after the server that had asked it lost the run. The step's own outcome does not follow from
+    /// it: that is what was found out meanwhile, or decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub late_answers: Vec<LateAnswer>,
+}
+
+/// An answer that came when the run was another server's.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LateAnswer {
+    /// The attempt that it answers.
+    #[schema(example = 1)]
+    pub attempt: u32,
+    #[schema(format = "date-time")]
+    pub at: String,
+    /// The tool's result, as for the model.
+    pub output: String,
+    pub is_error: bool,
+}
+
+impl From<step::LateAnswer> for LateAnswer {
+    fn from(late: step::LateAnswer) -> Self {
+        Self {
+            attempt: late.attempt,
+            at: late.at.to_string(),
+            output: late.result.content,
+            is_error: late.result.is_error,
+        }
+    }
 }
 
 /// `server`: it happened here. `client`: the client says so, in its journal.
@@ -103,11 +131,18 @@ pub enum StepStatus {
     OutcomeUnknown,
 }
 
-/// The run's steps by index: the stored ones and the model turn in flight, which gets its row when it ends.
-pub fn of(run: &Run, stored: Vec<step::Step>) -> Vec<Step> {
+/// The run's steps by index: the stored ones and the model turn in flight, which gets its row when it ends. Each late answer
+/// is with its call.
+pub fn of(run: &Run, stored: Vec<step::Step>, late: Vec<step::LateAnswer>) -> Vec<Step> {
     let in_flight = turn_in_flight(run)
         .filter(|turn| !stored.iter().any(|step| step.step_index == turn.step_index));
     let mut steps: Vec<Step> = stored.into_iter().map(Step::from).collect();
+    for answer in late {
+        let its = |step: &&mut Step| step.tool_call_id.as_deref() == Some(answer.call.as_str());
+        if let Some(step) = steps.iter_mut().find(its) {
+            step.late_answers.push(answer.into());
+        }
+    }
     steps.extend(in_flight);
     steps.sort_by_key(|step| step.step_index);
     steps
@@ -140,6 +175,7 @@ fn turn_in_flight(run: &Run) -> Option<Step> {
         tool_call_id: None,
         policy: None,
         source: StepSource::Server,
+        late_answers: Vec::new(),
     })
 }
 
@@ -168,6 +204,7 @@ impl From<step::Step> for Step {
                 Some(_) => StepSource::Client,
                 None => StepSource::Server,
             },
+            late_answers: Vec::new(),
         }
     }
 }

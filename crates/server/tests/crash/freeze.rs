@@ -1,13 +1,14 @@
 //! A server that is stopped between the commit that dispatches a call and its sending, for longer than its lease: the
 //! other server has settled the call by the time it goes on, so it must not send it any more.
 
-use crate::clients::Client;
+use crate::clients::{BASE, Client};
 use crate::database::Database;
-use crate::http::PATIENCE;
+use crate::http::{Ask, PATIENCE};
 use crate::kinds::Kind;
 use crate::limit::{LIMIT, within};
 use crate::program::{Program, Start};
 use crate::world::{QUICK, World};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// What it says when it finds out: right before the sending, or already when it looks at the run.
@@ -16,7 +17,9 @@ const FOUND_OUT: [&str; 2] = [
     "the run went to another worker or ended",
 ];
 
-async fn frozen(kind: Kind, point: &str) {
+/// A world in which the first server was stopped at the point, the second has ended the client's run, and the first has gone
+/// on and found out.
+async fn frozen(kind: Kind, point: &str) -> Frozen {
     let world = World::new(Database::Postgres).await.set(&QUICK);
     let second = world.start().await;
     let mut command = world.command();
@@ -49,6 +52,50 @@ async fn frozen(kind: Kind, point: &str) {
     let effects = effects.unwrap_or_else(|complaint| panic!("{complaint}"));
     assert_eq!(effects.violations(), []);
     drop(live);
+    Frozen {
+        _world: world,
+        second,
+        client,
+        _first: first,
+    }
+}
+
+struct Frozen {
+    _world: World,
+    second: Program,
+    client: Client,
+    _first: Program,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answer_that_a_stopped_server_has_in_hand_is_kept_beside_the_run() {
+    within(LIMIT, async {
+        let frozen = frozen(Kind::Unsafe, "tool.after_effect").await;
+        let run = frozen.client.run.as_deref().expect("it has begun");
+        let until = Instant::now() + PATIENCE;
+        let step = loop {
+            let asked = Ask::get(format!("{BASE}/runs/{run}"))
+                .send(frozen.second.address)
+                .await;
+            let shown = asked.expect("it answers").body;
+            let steps = shown["steps"].as_array().expect("a run has steps").clone();
+            let its = |step: &Value| step["kind"] == "tool_call" && step["late_answers"].is_array();
+            if let Some(step) = steps.into_iter().find(its) {
+                break step;
+            }
+            assert!(Instant::now() < until, "no late answer: {shown}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        // A person had let it be, and nothing of that changes.
+        assert_eq!(step["status"], "outcome_unknown");
+        assert_eq!(step["attempt"], 1);
+        let late = &step["late_answers"];
+        assert_eq!(late.as_array().map(Vec::len), Some(1), "{late}");
+        assert_eq!(late[0]["attempt"], 1);
+        assert_eq!(late[0]["is_error"], false);
+        assert_ne!(late[0]["output"], step["output"], "the tool's own words");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,7 @@ statements! {
         no_log AS (DELETE FROM run_log USING old WHERE run_log.org = old.org AND run_log.run = old.id),
         no_approvals AS (DELETE FROM approvals USING old WHERE approvals.org = old.org AND approvals.run = old.id),
         no_responses AS (DELETE FROM responses USING old WHERE responses.org = old.org AND responses.session = old.id),
+        no_late_answers AS (DELETE FROM late_answers USING old WHERE late_answers.org = old.org AND late_answers.run = old.id),
         gone AS (DELETE FROM runs USING old WHERE runs.org = old.org AND runs.id = old.id RETURNING 1)
         SELECT count(*) FROM gone";
 }

@@ -6,7 +6,7 @@ use super::notes::Notes;
 use super::parts::Parts;
 use super::pool::{Pool, get};
 use super::threads::below;
-use super::{PostgresStore, grants, retention, statements};
+use super::{PostgresStore, grants, late, retention, statements};
 use crate::decode::{self, Column, RunBody};
 use crate::encode::Rows;
 use crate::idempotency::{CREATED_STATUS, KeyColumns};
@@ -18,7 +18,7 @@ use domain::ports::store::{
     StoreResult,
 };
 use domain::run::{Run, Transition};
-use domain::step::Step;
+use domain::step::{LateAnswer, Step};
 use domain::{CallId, OrgScope, RunId, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -265,6 +265,19 @@ impl RunStore for PostgresStore {
             .await?;
         row.map(|row| decode::json(Column("steps", "body"), id, get(&row, 0)?))
             .transpose()
+    }
+
+    async fn attach_late_answer(
+        &self,
+        scope: &OrgScope,
+        id: RunId,
+        answer: &LateAnswer,
+    ) -> StoreResult<()> {
+        late::attach(&self.pool, scope, id, answer).await
+    }
+
+    async fn late_answers(&self, scope: &OrgScope, id: RunId) -> StoreResult<Vec<LateAnswer>> {
+        late::list(&self.pool, scope, id).await
     }
 
     async fn list_runs(

@@ -2,7 +2,7 @@
 
 use super::open::migrate;
 use super::{
-    agents, approvals, audit, budgets, claims, gates, grants, hot, idempotency, keys, outbox,
+    agents, approvals, audit, budgets, claims, gates, grants, hot, idempotency, keys, late, outbox,
 };
 use super::{pins, results, retention, runs, sessions, threads, usage, workers};
 use crate::OpenError;
@@ -57,6 +57,7 @@ async fn every_statement_prepares() {
             gates::STATEMENTS,
             idempotency::STATEMENTS,
             keys::STATEMENTS,
+            late::STATEMENTS,
             outbox::STATEMENTS,
             pins::STATEMENTS,
             results::STATEMENTS,

@@ -14,6 +14,7 @@ statements! {
     DELETE_LOG = "DELETE FROM run_log WHERE org = ?1 AND run = ?2";
     DELETE_APPROVALS = "DELETE FROM approvals WHERE org = ?1 AND run = ?2";
     DELETE_RESPONSES = "DELETE FROM responses WHERE org = ?1 AND session = ?2";
+    DELETE_LATE_ANSWERS = "DELETE FROM late_answers WHERE org = ?1 AND run = ?2";
     DELETE_RUN = "DELETE FROM runs WHERE org = ?1 AND id = ?2";
 }
 
@@ -33,6 +34,7 @@ pub(super) fn delete(db: &Connection, old: &[(String, Uuid)]) -> Work<()> {
             DELETE_LOG,
             DELETE_APPROVALS,
             DELETE_RESPONSES,
+            DELETE_LATE_ANSWERS,
             DELETE_RUN,
         ] {
             db.prepare_cached(sql)?

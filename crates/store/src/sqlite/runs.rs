@@ -3,7 +3,7 @@
 use super::create::NewRun;
 use super::fault::Work;
 use super::threads::below;
-use super::{SqliteStore, commit, create, log, retention, statements};
+use super::{SqliteStore, commit, create, late, log, retention, statements};
 use crate::decode::{self, Column, RunBody};
 use crate::encode::Rows;
 use crate::idempotency::KeyColumns;
@@ -13,7 +13,7 @@ use domain::ports::store::{
     Committed, CreateRun, CreatedRun, Expected, Holder, Page, RunFilter, RunStore, StoreResult,
 };
 use domain::run::{Run, Transition};
-use domain::step::Step;
+use domain::step::{LateAnswer, Step};
 use domain::{CallId, OrgScope, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -159,6 +159,22 @@ impl RunStore for SqliteStore {
             rows.next()?.map(|row| step(id, row)).transpose()
         })
         .await
+    }
+
+    async fn attach_late_answer(
+        &self,
+        scope: &OrgScope,
+        id: RunId,
+        answer: &LateAnswer,
+    ) -> StoreResult<()> {
+        let (org, answer) = (scope.org().as_str().to_owned(), answer.clone());
+        self.write(move |db| late::attach(db, &org, id, &answer))
+            .await
+    }
+
+    async fn late_answers(&self, scope: &OrgScope, id: RunId) -> StoreResult<Vec<LateAnswer>> {
+        let org = scope.org().as_str().to_owned();
+        self.read(move |db| late::list(db, &org, id)).await
     }
 
     async fn list_runs(

@@ -5,7 +5,9 @@ use super::workers;
 use super::{
     SqliteSettings, agents, approvals, audit, budgets, claims, commit, create, gates, grants,
 };
-use super::{idempotency, keys, log, outbox, pins, results, retention, runs, sessions, threads};
+use super::{
+    idempotency, keys, late, log, outbox, pins, results, retention, runs, sessions, threads,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -32,6 +34,7 @@ fn statements() -> Vec<&'static str> {
         grants::STATEMENTS,
         idempotency::STATEMENTS,
         keys::STATEMENTS,
+        late::STATEMENTS,
         log::STATEMENTS,
         outbox::STATEMENTS,
         pins::STATEMENTS,

@@ -3,7 +3,7 @@
 use crate::harness::Harness;
 use domain::agent::Budget;
 use domain::event::{DeltaBlock, Piece, PieceKind};
-use domain::key::Principal;
+use domain::key::{self, Key, KeyDigest, Principal};
 use domain::lane::{LaneChoice, LaneKind};
 use domain::message::{Content, Message, Role};
 use domain::ports::store::{
@@ -249,6 +249,23 @@ pub fn expected(run: &Run) -> Expected {
 }
 
 impl Harness {
+    /// An org that is listed: orgs come with their first key.
+    pub async fn org(&self, scope: &OrgScope) {
+        let key = Key {
+            org: scope.org().clone(),
+            id: KeyId::new(uuid()),
+            name: "owner".to_owned(),
+            role: key::Role::Owner,
+            digest: KeyDigest::of(scope.org().as_str()),
+            session: None,
+            created_at: at(0),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        self.store.insert_key(scope, &key).await.unwrap();
+    }
+
     pub async fn thread(&self, scope: &OrgScope) -> ThreadId {
         let thread = thread_of(AGENT, at(0));
         let created = self.store.create_thread(scope, &thread, None).await;

@@ -16,6 +16,7 @@ mod harness;
 mod idempotency;
 mod isolation;
 mod keys;
+mod late;
 mod log;
 mod migrations;
 mod outbox;

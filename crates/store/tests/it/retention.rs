@@ -2,32 +2,14 @@
 
 use crate::fixtures::{acme, answer, at, begun, cancel, queued, scope};
 use crate::harness::{Harness, on_both};
-use domain::key::{Key, KeyDigest, Role};
 use domain::ports::store::{ApprovalFilter, Page};
 use domain::run::Run;
-use domain::{KeyId, OrgScope, ThreadId};
+use domain::{OrgScope, ThreadId};
 
 const ALL: Page = Page {
     limit: 50,
     below: None,
 };
-
-/// Orgs come with their first key.
-async fn org(h: &Harness, scope: &OrgScope) {
-    let key = Key {
-        org: scope.org().clone(),
-        id: KeyId::new(crate::fixtures::uuid()),
-        name: "owner".to_owned(),
-        role: Role::Owner,
-        digest: KeyDigest::of(scope.org().as_str()),
-        session: None,
-        created_at: at(0),
-        expires_at: None,
-        revoked_at: None,
-        last_used_at: None,
-    };
-    h.store.insert_key(scope, &key).await.unwrap();
-}
 
 /// A run begun at 1 that ends at `end`.
 async fn ended(h: &Harness, scope: &OrgScope, thread: ThreadId, end: i64) -> Run {
@@ -44,7 +26,7 @@ async fn runs(h: &Harness, scope: &OrgScope) -> Vec<Run> {
 }
 
 async fn runs_that_ended_before_go_with_everything_but_their_messages(h: &Harness) {
-    org(h, acme()).await;
+    h.org(acme()).await;
     let thread = h.thread(acme()).await;
     let old = ended(h, acme(), thread, 10).await;
     let young = ended(h, acme(), thread, 20).await;
@@ -65,7 +47,7 @@ async fn runs_that_ended_before_go_with_everything_but_their_messages(h: &Harnes
 }
 
 async fn runs_that_are_not_over_stay_however_old(h: &Harness) {
-    org(h, acme()).await;
+    h.org(acme()).await;
     let running = h.running(acme()).await;
     let asked = h.awaiting(acme(), at(1_000)).await.run;
     let closed = h.awaiting(acme(), at(1_000)).await.run;
@@ -87,7 +69,7 @@ async fn runs_that_are_not_over_stay_however_old(h: &Harness) {
 async fn every_orgs_old_runs_go_so_many_at_once(h: &Harness) {
     let other = scope("other");
     for scope in [acme(), &other] {
-        org(h, scope).await;
+        h.org(scope).await;
         let thread = h.thread(scope).await;
         for _ in 0..3 {
             ended(h, scope, thread, 10).await;

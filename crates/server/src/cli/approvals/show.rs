@@ -53,6 +53,9 @@ pub fn whole(approval: &Value, style: Style) -> String {
     for decision in approval["decisions"].as_array().into_iter().flatten() {
         let _ = writeln!(shown, "{}", style.dim(&decided(approval, decision)));
     }
+    for late in approval["late_answers"].as_array().into_iter().flatten() {
+        let _ = writeln!(shown, "{}", style.yellow(&answered_late(late)));
+    }
     let arguments = &approval["arguments"];
     let _ = writeln!(shown, "{}", style.dim("arguments"));
     let _ = writeln!(shown, "{}", plain_json(arguments));
@@ -62,6 +65,19 @@ pub fn whole(approval: &Value, style: Style) -> String {
         let _ = writeln!(shown, "{}", style.yellow(&warning));
     }
     shown
+}
+
+/// What the tool said when nobody waited for it any more.
+fn answered_late(late: &Value) -> String {
+    let field = |name: &str| visible(&text(late, name).unwrap_or_default());
+    let failed = late["is_error"] == Value::Bool(true);
+    format!(
+        "the answer to attempt {} came late, at {}: {}{}",
+        late["attempt"],
+        field("at"),
+        if failed { "an error, " } else { "" },
+        field("output")
+    )
 }
 
 /// One person's decision, and whether it counts for the arguments as they stand.
@@ -149,6 +165,7 @@ mod tests {
             "id": "0198", "status": "pending", "tool_name": "pay\u{1b}[31m", "why": "the policy asks",
             "requested_by": {"name": "owner\u{202e}"}, "arguments_digest": "ab12",
             "arguments": {"to": "аlice", "note": long},
+            "late_answers": [{"attempt": 1, "at": "2026-01-02", "output": "{\"paid\":\"\u{202e}7\"}", "is_error": false}],
         });
         let shown = whole(&approval, Style::plain());
         for part in [
@@ -156,6 +173,7 @@ mod tests {
             "pay\\u{1b}[31m",
             "owner\\u{202e}",
             "the policy asks",
+            "attempt 1 came late, at 2026-01-02: {\"paid\":\"\\u{202e}7\"}",
             "ab12",
             &long,
             "а U+0430 ×1",
