@@ -5,6 +5,7 @@ pub mod clock;
 mod fault;
 pub mod gate;
 pub mod grants;
+pub mod logins;
 pub mod model;
 pub mod record;
 pub mod store;

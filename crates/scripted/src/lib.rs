@@ -53,7 +53,7 @@ mod wire;
 
 pub use fault::{AcceptFault, CallIds, Cut, CutAt, CutHow, Ending, Faults, Stall, StreamError};
 pub use history::{HistoryError, Item, Violation, assert_valid_history, check_history};
-pub use mcp::{Does, Era, McpServer, McpTool};
+pub use mcp::{AuthFault, AuthServer, Does, Era, McpServer, McpTool};
 pub use plan::SENT_AT_MARKER;
 pub use reply::{
     Arguments, Echo, ErrorKind, ErrorReply, Finish, Flood, Pace, Part, RawReply, Reply,

@@ -7,6 +7,9 @@
 mod answer;
 mod http;
 mod lines;
+mod oauth;
+
+pub use oauth::{AuthFault, AuthServer};
 
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -105,6 +108,8 @@ struct Shared {
     connections: AtomicUsize,
     /// Whether held calls may go on, and whether handshakes are answered.
     gate: watch::Sender<bool>,
+    /// Whose tokens it wants, over HTTP.
+    guard: Mutex<Option<AuthServer>>,
     ready: watch::Sender<bool>,
     /// Told to every open connection.
     notices: broadcast::Sender<Value>,
@@ -195,6 +200,11 @@ impl McpServer {
         self.shared.gate.send_replace(open);
     }
 
+    /// Answers over HTTP only with a token of this authorization server.
+    pub fn guard(&self, by: &AuthServer) {
+        *lock(&self.shared.guard) = Some(by.clone());
+    }
+
     /// Whether handshakes are answered.
     pub fn ready(&self, ready: bool) {
         self.shared.ready.send_replace(ready);
@@ -212,6 +222,7 @@ impl Shared {
             cancelled: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             gate: watch::Sender::new(false),
+            guard: Mutex::default(),
             ready: watch::Sender::new(true),
             notices: broadcast::Sender::new(16),
         })

@@ -21,6 +21,7 @@ mod private_file;
 pub mod problem;
 pub mod registry;
 pub mod router;
+mod secret_key;
 pub mod serve;
 pub mod sse;
 pub mod thread_types;

@@ -96,6 +96,8 @@ async fn serve(
     let clock = Arc::new(StoreClock::of(&*store).await);
     let stores = Stores {
         pins: store.clone(),
+        logins: store.clone(),
+        make_key: true,
         results: Some(store.clone()),
     };
     let Tools { gateway, servers } = tools(settings, env, clock.clone(), stores).await?;

@@ -56,6 +56,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "0010_late_answers",
         sql: include_str!("../migrations/sqlite/0010_late_answers.sql"),
     },
+    Migration {
+        version: 11,
+        name: "0011_mcp_logins",
+        sql: include_str!("../migrations/sqlite/0011_mcp_logins.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -103,6 +108,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 10,
         name: "0010_late_answers",
         sql: include_str!("../migrations/postgres/0010_late_answers.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "0011_mcp_logins",
+        sql: include_str!("../migrations/postgres/0011_mcp_logins.sql"),
     },
 ];
 

@@ -14,6 +14,7 @@ mod hot;
 mod idempotency;
 mod keys;
 mod late;
+mod logins;
 mod notes;
 mod open;
 mod outbox;

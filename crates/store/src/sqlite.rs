@@ -15,6 +15,7 @@ mod idempotency;
 mod keys;
 mod late;
 mod log;
+mod logins;
 mod open;
 mod outbox;
 mod pins;

@@ -10,6 +10,7 @@ mod connection;
 mod content;
 mod lines;
 mod link;
+pub mod oauth;
 mod offer;
 mod process;
 mod remote;

@@ -135,6 +135,7 @@ impl Pair {
             egress: &egress,
             lookup: Arc::new(tools::egress::System),
             pins: Arc::new(Unpinned),
+            logins: None,
             clock: Arc::new(Still),
             env: &env,
             data: &data,

@@ -3,6 +3,7 @@
 
 pub use super::fault::{StoreError, StoreResult};
 pub use super::grants::GrantStore;
+pub use super::logins::LoginStore;
 pub use super::record::{AuditStore, OutboxStore};
 use crate::agent::Agent;
 use crate::approval::{Approval, ApprovalStatus};
@@ -476,6 +477,7 @@ pub trait Store:
     + AgentStore
     + GateStore
     + IdempotencyStore
+    + LoginStore
     + PinStore
     + ResultStore
     + UsageStore

@@ -1,8 +1,9 @@
 //! Streamable HTTP, one request a connection.
 
 use super::answer::Act;
+use super::oauth::AuthServer;
 use super::{Era, Shared, lock};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,21 +20,18 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn exchange(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut read = Vec::new();
-    let (head, body) = loop {
-        if let Some(request) = whole(&read) {
-            break request;
-        }
-        let mut chunk = [0; 16 << 10];
-        let bytes = stream.read(&mut chunk).await?;
-        if bytes == 0 {
-            return Ok(());
-        }
-        read.extend_from_slice(&chunk[..bytes]);
+    let Some((head, body)) = request(&mut stream).await? else {
+        return Ok(());
     };
     shared.connections.fetch_add(1, Ordering::SeqCst);
     let is_post = head.starts_with("POST ");
-    lock(&shared.headers).push(head);
+    lock(&shared.headers).push(head.clone());
+    let guard = lock(&shared.guard).clone();
+    if let Some(guard) = guard
+        && let Some(refusal) = refusal(&guard, &head, &body)
+    {
+        return refusal.tell(&mut stream).await;
+    }
     if !is_post {
         return reply(&mut stream, "405 Method Not Allowed", "text/plain", "").await;
     }
@@ -75,14 +73,112 @@ async fn exchange(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()>
     }
 }
 
+/// What a server that takes tokens answers instead.
+struct Refusal {
+    status: &'static str,
+    challenge: Option<String>,
+    body: String,
+}
+
+impl Refusal {
+    async fn tell(self, stream: &mut TcpStream) -> std::io::Result<()> {
+        let mut headers = vec![("content-type", "application/json")];
+        if let Some(challenge) = &self.challenge {
+            headers.push(("www-authenticate", challenge));
+        }
+        reply_with(stream, self.status, &headers, &self.body).await
+    }
+}
+
+/// RFC 9728: the metadata of the resource are told to everybody, and who has no token is told where they are.
+fn refusal(guard: &AuthServer, head: &str, body: &[u8]) -> Option<Refusal> {
+    let header = |wanted: &str| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+        })
+    };
+    let base = format!("http://{}", header("host").unwrap_or_default());
+    if head.starts_with("GET /.well-known/oauth-protected-resource") {
+        let metadata = json!({
+            "resource": format!("{base}/mcp"),
+            "authorization_servers": [guard.issuer()],
+            "scopes_supported": ["read"],
+        });
+        return Some(Refusal {
+            status: "200 OK",
+            challenge: None,
+            body: metadata.to_string(),
+        });
+    }
+    if head.starts_with("GET /.well-known/") {
+        return Some(Refusal {
+            status: "404 Not Found",
+            challenge: None,
+            body: String::new(),
+        });
+    }
+    let token = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    if !token.is_some_and(|token| guard.is_good(token)) {
+        let challenge = format!(
+            "Bearer error=\"invalid_token\", resource_metadata=\"{base}/.well-known/oauth-protected-resource/mcp\""
+        );
+        return Some(Refusal {
+            status: "401 Unauthorized",
+            challenge: Some(challenge),
+            body: String::new(),
+        });
+    }
+    let scope = guard.demanded()?;
+    let message = serde_json::from_slice::<Value>(body).ok()?;
+    (message["method"] == "tools/call").then(|| Refusal {
+        status: "403 Forbidden",
+        challenge: Some(format!(
+            "Bearer error=\"insufficient_scope\", scope=\"{scope}\""
+        )),
+        body: String::new(),
+    })
+}
+
+/// The next request on a connection; `None` if it ends before.
+pub(super) async fn request(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+    let mut read = Vec::new();
+    loop {
+        if let Some(request) = whole(&read) {
+            return Ok(Some(request));
+        }
+        let mut chunk = [0; 16 << 10];
+        let bytes = stream.read(&mut chunk).await?;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        read.extend_from_slice(&chunk[..bytes]);
+    }
+}
+
 async fn reply(
     stream: &mut TcpStream,
     status: &str,
     kind: &str,
     body: &str,
 ) -> std::io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+    reply_with(stream, status, &[("content-type", kind)], body).await
+}
+
+/// Answers and closes.
+pub(super) async fn reply_with(
+    stream: &mut TcpStream,
+    status: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<()> {
+    let mut head = format!("HTTP/1.1 {status}\r\n");
+    for (name, value) in headers {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    let _ = write!(
+        head,
+        "content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

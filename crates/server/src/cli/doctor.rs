@@ -9,6 +9,7 @@ use crate::serve;
 use ::tools::mcp::{Health, ServerStatus, ToolState, ToolStatus};
 use bus::Patience;
 use domain::ports::clock::Clock;
+use domain::ports::store::LoginStore;
 use models::LaneConfig;
 use std::io::{self, IsTerminal};
 use std::net::TcpListener;
@@ -227,8 +228,16 @@ async fn probe(lane: &LaneConfig) -> Found {
 
 async fn tools(settings: &Settings, context: &Context) -> Vec<Check> {
     let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+    // A store that cannot be opened has a check of its own.
+    let opened = serve::open_store(&settings.database, store::OpenMode::Beside).await;
+    let logins: Arc<dyn LoginStore> = match &opened {
+        Ok(store) => store.clone(),
+        Err(_) => Arc::new(::tools::mcp::Unpinned),
+    };
     let stores = serve::Stores {
         pins: Arc::new(::tools::mcp::Unpinned),
+        logins,
+        make_key: false,
         results: None,
     };
     let tools = match serve::tools(settings, &context.env, clock, stores).await {
@@ -238,6 +247,9 @@ async fn tools(settings: &Settings, context: &Context) -> Vec<Check> {
     let mut checks = vec![("tools", Good(tools.gateway.names().join(", ")))];
     for server in tools.servers.look(tools.gateway, START_MAX).await {
         checks.push(("mcp", mcp(&server)));
+    }
+    if let Ok(store) = opened {
+        store.close().await;
     }
     checks
 }

@@ -1,6 +1,8 @@
 //! `runyard mcp`: what is trusted of the tools that MCP servers offer, directly in the store, also while a server runs on
 //! it. A definition that changed is withheld until it is accepted here.
 
+mod login;
+
 use super::keys::open;
 use super::terminal::{brief, note, say};
 use super::tools::unknown;
@@ -41,10 +43,34 @@ pub enum Mcp {
         #[command(flatten)]
         places: Places,
     },
+    /// Log in at a server with OAuth: prints a page to open in a browser
+    Login {
+        #[command(flatten)]
+        which: login::Which,
+        /// Where the browser comes back to on this machine; 0 takes a free port
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// Forget a login
+    Logout {
+        #[command(flatten)]
+        which: login::Which,
+    },
+    /// List the servers that take logins, and who is logged in
+    Logins {
+        /// Print one line of JSON a login
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        places: Places,
+    },
 }
 
 pub async fn mcp(command: Mcp, context: &Context) -> Outcome {
     match command {
+        Mcp::Login { which, port } => return login::login(which, port, context).await,
+        Mcp::Logout { which } => return login::logout(which, context).await,
+        Mcp::Logins { json, places } => return login::logins(json, places, context).await,
         Mcp::List { json, places } => {
             let store = open(places, context).await?;
             let pins = pins(&*store).await;

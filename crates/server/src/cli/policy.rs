@@ -101,6 +101,8 @@ async fn check(registry: &Registry, settings: &Settings, context: &Context) -> O
 async fn gateway(settings: &Settings, context: &Context) -> Result<Arc<Gateway>, Failure> {
     let stores = Stores {
         pins: Arc::new(Unpinned),
+        logins: Arc::new(Unpinned),
+        make_key: false,
         results: None,
     };
     let tools = crate::serve::tools(settings, &context.env, Arc::new(SystemClock), stores);

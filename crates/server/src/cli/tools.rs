@@ -40,6 +40,8 @@ pub async fn tools(command: Tools, context: &Context) -> Outcome {
     let store = serve::open_store(&settings.database, store::OpenMode::Beside).await?;
     let stores = serve::Stores {
         pins: store.clone(),
+        logins: store.clone(),
+        make_key: false,
         results: None,
     };
     let tools = serve::tools(&settings, &context.env, Arc::new(SystemClock), stores).await?;

@@ -3,12 +3,14 @@
 
 use crate::cli::Failure;
 use crate::config::{Env, Settings, Webhook};
+use crate::secret_key;
 use crate::webhooks::Courier;
 use ::tools::egress::Egress;
+use ::tools::mcp::oauth::{Logins, SealKey};
 use ::tools::mcp::{self, Servers};
 use ::tools::{DatabaseConfig, Gateway, Setup, ToolConfig, ToolConfigs, egress, fleet};
 use domain::ports::clock::Clock;
-use domain::ports::store::{PinStore, ResultStore, Store};
+use domain::ports::store::{LoginStore, PinStore, ResultStore, Store};
 use engine::Engine;
 use serde::Deserialize;
 use serde_json::json;
@@ -27,6 +29,9 @@ pub struct Tools {
 /// Where what tools need is kept.
 pub struct Stores {
     pub pins: Arc<dyn PinStore>,
+    pub logins: Arc<dyn LoginStore>,
+    /// The key that logins are sealed with is made if there is none.
+    pub make_key: bool,
     /// `None` keeps no results.
     pub results: Option<Arc<dyn ResultStore>>,
 }
@@ -53,6 +58,22 @@ pub async fn tools(
         // A table of its own goes before what a document says.
         tools.0.entry(name).or_insert(tool);
     }
+    let logins = if settings
+        .tools
+        .mcp
+        .values()
+        .any(|server| server.oauth.is_some())
+    {
+        let key = secret_key::find(settings, env, stores.make_key)?;
+        // Without a key nobody can be logged in yet.
+        let key = key.or_else(|| SealKey::random().map(|(_, key)| key));
+        key.map(|key| Logins {
+            store: stores.logins,
+            key,
+        })
+    } else {
+        None
+    };
     let env = |name: &str| env.get(name).map(str::to_owned);
     let servers = Servers::build(&mcp::Setup {
         servers: &settings.tools.mcp,
@@ -60,6 +81,7 @@ pub async fn tools(
         egress: &settings.tools.egress,
         lookup: Arc::new(egress::System),
         pins: stores.pins,
+        logins,
         clock: clock.clone(),
         env: &env,
         data: &settings.data.value,

@@ -15,6 +15,7 @@ mod documents;
 mod first_start;
 mod keys;
 mod lanes;
+mod logins;
 mod mcp;
 mod policy;
 mod program;

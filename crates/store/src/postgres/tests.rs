@@ -2,7 +2,8 @@
 
 use super::open::migrate;
 use super::{
-    agents, approvals, audit, budgets, claims, gates, grants, hot, idempotency, keys, late, outbox,
+    agents, approvals, audit, budgets, claims, gates, grants, hot, idempotency, keys, late, logins,
+    outbox,
 };
 use super::{pins, results, retention, runs, sessions, threads, usage, workers};
 use crate::OpenError;
@@ -58,6 +59,7 @@ async fn every_statement_prepares() {
             idempotency::STATEMENTS,
             keys::STATEMENTS,
             late::STATEMENTS,
+            logins::STATEMENTS,
             outbox::STATEMENTS,
             pins::STATEMENTS,
             results::STATEMENTS,

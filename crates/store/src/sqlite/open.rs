@@ -68,6 +68,8 @@ fn open_blocking(path: &Path, settings: &SqliteSettings) -> Result<SqliteStore, 
     if settings.mode == OpenMode::Serve {
         // The lock proves that none of them lives, and that no request is under way any more.
         db.execute("DELETE FROM workers", []).map_err(failed)?;
+        let nobody = "UPDATE mcp_logins SET held_by = NULL, held_until = NULL";
+        db.execute(nobody, []).map_err(failed)?;
         db.execute("DELETE FROM idempotency WHERE status IS NULL", [])
             .map_err(failed)?;
     }

@@ -6,7 +6,7 @@ use super::{
     SqliteSettings, agents, approvals, audit, budgets, claims, commit, create, gates, grants,
 };
 use super::{
-    idempotency, keys, late, log, outbox, pins, results, retention, runs, sessions, threads,
+    idempotency, keys, late, log, logins, outbox, pins, results, retention, runs, sessions, threads,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -35,6 +35,7 @@ fn statements() -> Vec<&'static str> {
         idempotency::STATEMENTS,
         keys::STATEMENTS,
         late::STATEMENTS,
+        logins::STATEMENTS,
         log::STATEMENTS,
         outbox::STATEMENTS,
         pins::STATEMENTS,

@@ -18,6 +18,7 @@ mod isolation;
 mod keys;
 mod late;
 mod log;
+mod logins;
 mod migrations;
 mod outbox;
 mod pins;

@@ -6,7 +6,7 @@ use crate::repository::{files, text};
 const PORTS: &str = "crates/domain/src/ports/";
 
 /// Methods that see more than one org, or data of none. A new one is a decision, so it is made here.
-const CROSS_ORG: [&str; 25] = [
+const CROSS_ORG: [&str; 31] = [
     // A key says which org is calling, so it is looked up before there is one.
     "system_find_key",
     "system_touch_keys",
@@ -33,10 +33,16 @@ const CROSS_ORG: [&str; 25] = [
     "system_put_agent",
     "system_get_agent",
     "system_now",
-    // So are the servers that offer tools, and what is trusted of them.
+    // So are the servers that offer tools, what is trusted of them, and the logins there.
     "system_see_tools",
     "system_tool_pins",
     "system_accept_tool",
+    "system_find_login",
+    "system_put_login",
+    "system_delete_login",
+    "system_hold_login",
+    "system_renew_login",
+    "system_release_login",
     // Clearing away what is over its time.
     "system_sweep_results",
 ];

@@ -11,7 +11,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, RequestMetaObject};
 use rmcp::service::ServiceError;
-use rmcp::transport::streamable_http_client::{HttpStatusError, StreamableHttpError};
+use rmcp::transport::auth::AuthError;
+use rmcp::transport::streamable_http_client::{
+    HttpStatusError, InsufficientScopeError, StreamableHttpError,
+};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::sync::Arc;
@@ -147,6 +150,9 @@ impl McpCall {
                     Sending::Never => before(format!(
                         "the MCP server `{name}` cannot be reached; nothing was sent"
                     )),
+                    Sending::Unauthorized(why) => {
+                        before(format!("the MCP server `{name}` was not asked: {why}"))
+                    }
                     Sending::Refused(why) => before(format!("egress refused: {why}")),
                     Sending::Answered(told) => answered(json!({ "message": told })),
                     Sending::Perhaps => Attempt::Cut,
@@ -178,6 +184,8 @@ impl McpCall {
 /// What is known of a request that the transport failed to carry.
 enum Sending {
     Never,
+    /// There is no token for it, or none that is enough.
+    Unauthorized(String),
     Refused(String),
     Answered(String),
     Perhaps,
@@ -197,6 +205,12 @@ impl Sending {
                 ));
             }
             match cause.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+                Some(StreamableHttpError::Auth(AuthError::AuthorizationFailed(why))) => {
+                    return Self::Unauthorized(why.clone());
+                }
+                Some(StreamableHttpError::InsufficientScope(scope)) => {
+                    return Self::Unauthorized(lacks(scope));
+                }
                 Some(StreamableHttpError::Client(error)) if error.is_connect() => {
                     return Self::Never;
                 }
@@ -217,6 +231,22 @@ impl Sending {
         }
         Self::Perhaps
     }
+}
+
+/// The scope is the server's word: visible ASCII of it is shown.
+fn lacks(error: &InsufficientScopeError) -> String {
+    let scope = error.get_required_scope().unwrap_or_default();
+    let scope: String = scope
+        .chars()
+        .filter(|it| (' '..='~').contains(it))
+        .take(100)
+        .collect();
+    let which = if scope.is_empty() {
+        String::new()
+    } else {
+        format!(" `{scope}`")
+    };
+    format!("the login does not reach so far; it takes one with the scope{which}")
 }
 
 fn answered(response: CallToolResponse) -> Ended {

@@ -1,6 +1,7 @@
 //! MCP servers as `runyard.toml` spells them. Only the operator's file declares one: a command line is never a tenant's
 //! to set.
 
+use super::oauth::OauthConfig;
 use crate::config::Setting;
 use crate::limits;
 use domain::tool::{Effect, Policy};
@@ -27,6 +28,9 @@ pub struct McpConfig {
     pub url: Option<String>,
     #[serde(default)]
     pub headers: BTreeMap<String, Setting>,
+    /// A person logs in with OAuth, once for all orgs and once for each under `orgs`.
+    #[serde(default)]
+    pub oauth: Option<OauthConfig>,
     /// Credentials of single orgs, in place of those above.
     #[serde(default)]
     pub orgs: BTreeMap<String, OrgCredentials>,

@@ -3,6 +3,7 @@
 
 use super::config::Protocol;
 use super::connection::Connection;
+use super::oauth::Authorized;
 use super::process::Program;
 use super::remote::Remote;
 use super::server::Server;
@@ -49,6 +50,8 @@ pub(super) enum State {
     Up(Arc<Up>),
     /// Why it is not up; it will be tried again.
     Down(String),
+    /// Why it is not up, and will not be before a person does something.
+    Shut(String),
 }
 
 /// An open connection, and what the server offered on it.
@@ -95,6 +98,7 @@ impl Link {
                 State::Up(up) if !up.connection.is_over() => return Ok(Arc::clone(up)),
                 State::Up(_) => "its connection has just ended".to_owned(),
                 State::Down(why) => why.clone(),
+                State::Shut(why) => return Err(why.clone()),
                 State::Starting => {
                     patience = limits::MCP_START_WAIT;
                     "it is still being started".to_owned()
@@ -155,15 +159,49 @@ impl Link {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(self.pause(failures)) => {}
+                () = self.rest(failures) => {}
             }
         }
     }
 
+    /// Before the next attempt: a while that grows, or until somebody has logged in.
+    async fn rest(&self, failures: u32) {
+        let Some(mut why) = self.logged_out().await else {
+            return sleep(self.pause(failures)).await;
+        };
+        loop {
+            self.fall(State::Shut(why));
+            sleep(RECONSIDER).await;
+            match self.logged_out().await {
+                Some(still) => why = still,
+                None => return,
+            }
+        }
+    }
+
+    /// What only a person's login mends.
+    async fn logged_out(&self) -> Option<String> {
+        match &self.reach {
+            Reach::Remote(remote) => remote.tokens.as_ref()?.logged_out().await,
+            Reach::Program(_) => None,
+        }
+    }
+
+    /// Told once, however often it is found again.
     fn down(&self, why: String) {
-        let org = self.org.as_ref().map(OrgId::as_str);
-        tracing::warn!(mcp.server = %self.server, org.id = org, "an MCP server is not usable: {why}");
-        self.state.send_replace(State::Down(why));
+        self.fall(State::Down(why));
+    }
+
+    fn fall(&self, to: State) {
+        let (State::Down(why) | State::Shut(why)) = &to else {
+            return;
+        };
+        let is_known = matches!(&*self.state.borrow(), State::Down(known) | State::Shut(known) if known == why);
+        if !is_known {
+            let org = self.org.as_ref().map(OrgId::as_str);
+            tracing::warn!(mcp.server = %self.server, org.id = org, "an MCP server is not usable: {why}");
+        }
+        self.state.send_replace(to);
     }
 
     async fn open(&self) -> Result<Arc<Up>, String> {
@@ -179,8 +217,20 @@ impl Link {
                 Connection::open(process, protocol).await
             }
             Reach::Remote(remote) => {
-                let transport = remote.transport().map_err(|error| error.to_string())?;
-                Connection::open(transport, protocol).await
+                let client = remote.client().map_err(|error| error.to_string())?;
+                match &remote.tokens {
+                    Some(tokens) => {
+                        // Asked for first, because what is missing is best said before anything else goes wrong.
+                        let token = tokens.token(None).await;
+                        token.map_err(|error| error.to_string())?;
+                        let client = Authorized {
+                            client,
+                            tokens: Arc::clone(tokens),
+                        };
+                        Connection::open(remote.transport(client), protocol).await
+                    }
+                    None => Connection::open(remote.transport(client), protocol).await,
+                }
             }
         };
         let connection = opened.map_err(|error| {

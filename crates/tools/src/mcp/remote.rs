@@ -1,12 +1,13 @@
 //! A server at a URL, over streamable HTTP. Connections are made by the same rules as those of every other tool.
 
+use super::oauth::Tokens;
 use crate::egress::{Egress, Reuse};
 use crate::limits;
 use reqwest::header::{HeaderName, HeaderValue};
 use rmcp::RoleClient;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
-    StreamableHttpClientTransportConfig, StreamableHttpError,
+    StreamableHttpClient, StreamableHttpClientTransportConfig, StreamableHttpError,
 };
 use rmcp::transport::{StreamableHttpClientTransport, Transport};
 use std::collections::HashMap;
@@ -26,14 +27,19 @@ pub(super) struct Remote {
     pub egress: Arc<Egress>,
     pub message_bytes_max: usize,
     pub concurrency_max: usize,
+    /// Where a person logs in for it.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 impl Remote {
     /// Follows no redirect and keeps no connection for the next request: a kept one that the other side is closing
     /// would leave it unknown whether a call arrived.
-    pub(super) fn transport(&self) -> Result<Session, Box<dyn Error + Send + Sync>> {
+    pub(super) fn client(&self) -> Result<reqwest::Client, Box<dyn Error + Send + Sync>> {
         let port = self.egress.check(&self.url)?;
-        let client = self.egress.client(port, Reuse::Never)?;
+        Ok(self.egress.client(port, Reuse::Never)?)
+    }
+
+    pub(super) fn transport<C: StreamableHttpClient>(&self, client: C) -> Session<C> {
         let config = StreamableHttpClientTransportConfig::with_uri(self.url.as_str())
             .custom_headers(self.headers.clone())
             // Calls are counted before they come here; the list of tools must find room beside them.
@@ -41,17 +47,18 @@ impl Remote {
             .max_sse_event_size(self.message_bytes_max)
             .max_json_response_size(self.message_bytes_max)
             .max_error_response_size(limits::FAILURE_CHARS_MAX);
-        let transport = StreamableHttpClientTransport::with_client(client, config);
-        Ok(Session(Some(transport)))
+        Session(Some(StreamableHttpClientTransport::with_client(
+            client, config,
+        )))
     }
 }
 
 /// A transport whose end takes bounded time. The worker inside may be handing over a message that nobody takes any more,
 /// because the conversation was cut off for its noise; it then hears of its end only when it is dropped.
-pub(super) struct Session(Option<StreamableHttpClientTransport<reqwest::Client>>);
+pub(super) struct Session<C: StreamableHttpClient>(Option<StreamableHttpClientTransport<C>>);
 
-impl Transport<RoleClient> for Session {
-    type Error = StreamableHttpError<reqwest::Error>;
+impl<C: StreamableHttpClient> Transport<RoleClient> for Session<C> {
+    type Error = StreamableHttpError<C::Error>;
 
     fn send(
         &mut self,

@@ -171,7 +171,7 @@ impl Server {
     pub(super) fn status(&self) -> ServerStatus {
         let (health, protocol) = match &*self.links[0].state.borrow() {
             State::Starting => (Health::Starting, None),
-            State::Down(why) => (Health::Down { why: why.clone() }, None),
+            State::Down(why) | State::Shut(why) => (Health::Down { why: why.clone() }, None),
             State::Up(up) => {
                 let version = up.connection.version();
                 (

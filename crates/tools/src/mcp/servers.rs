@@ -2,6 +2,7 @@
 
 use super::config::{McpConfig, OrgCredentials};
 use super::link::{Link, Reach, State};
+use super::oauth::{Account, Logins, OauthConfig, Tokens};
 use super::offer::{Pick, Rules};
 use super::process::{INHERITED, Program};
 use super::remote::Remote;
@@ -15,6 +16,7 @@ use crate::limits;
 use domain::OrgId;
 use domain::pin::ToolPin;
 use domain::ports::clock::Clock;
+use domain::ports::logins::LoginOf;
 use domain::ports::store::PinStore;
 use futures::future::join_all;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -35,6 +37,8 @@ pub struct Setup<'a> {
     pub egress: &'a EgressConfig,
     pub lookup: Arc<dyn Lookup>,
     pub pins: Arc<dyn PinStore>,
+    /// `None` where no server takes logins.
+    pub logins: Option<Logins>,
     pub clock: Arc<dyn Clock>,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<String>,
@@ -112,6 +116,27 @@ impl Servers {
             let is_own = own.is_some_and(|rest| rest.starts_with(BETWEEN));
             is_own || server.rules.picks.iter().any(|pick| pick.name == name)
         })
+    }
+
+    /// What a login at this server takes, for one org or for all that have none of their own. `None` if nobody can log in
+    /// there.
+    pub fn account(&self, server: &str, org: Option<&OrgId>) -> Option<Account> {
+        let server = self.all.iter().find(|it| it.name == server)?;
+        let link = server.links.iter().find(|link| link.org.as_ref() == org)?;
+        match &link.reach {
+            Reach::Remote(remote) => Some(remote.tokens.as_ref()?.account().clone()),
+            Reach::Program(_) => None,
+        }
+    }
+
+    /// Every login that there may be: server and org.
+    pub fn accounts(&self) -> Vec<Account> {
+        let links = self.all.iter().flat_map(|server| &server.links);
+        let accounts = links.filter_map(|link| match &link.reach {
+            Reach::Remote(remote) => Some(remote.tokens.as_ref()?.account().clone()),
+            Reach::Program(_) => None,
+        });
+        accounts.collect()
     }
 
     /// By name.
@@ -203,8 +228,8 @@ impl Maker<'_> {
         let mut add = |org: Option<OrgId>, credentials| {
             links.push(Link {
                 server: self.name.to_owned(),
+                reach: self.reach(credentials, org.as_ref())?,
                 org,
-                reach: self.reach(credentials)?,
                 protocol: self.config.protocol,
                 connect_timeout,
                 refresh,
@@ -273,12 +298,19 @@ impl Maker<'_> {
     }
 
     /// How the server is reached with these credentials.
-    fn reach(&self, credentials: &OrgCredentials) -> Result<Reach, ConfigError> {
+    fn reach(
+        &self,
+        credentials: &OrgCredentials,
+        org: Option<&OrgId>,
+    ) -> Result<Reach, ConfigError> {
         let config = self.config;
         match (&config.command, &config.url) {
             (Some(command), None) => {
                 if !config.headers.is_empty() || !credentials.headers.is_empty() {
                     return Err(self.wrong("`headers` belong to a server with a `url`"));
+                }
+                if config.oauth.is_some() {
+                    return Err(self.wrong("`oauth` belongs to a server with a `url`"));
                 }
                 self.program(command, credentials).map(Reach::Program)
             }
@@ -289,7 +321,7 @@ impl Maker<'_> {
                         self.wrong("`args`, `env` and `cwd` belong to a server with a `command`")
                     );
                 }
-                self.remote(url, credentials).map(Reach::Remote)
+                self.remote(url, credentials, org).map(Reach::Remote)
             }
             (Some(_), Some(_)) | (None, None) => {
                 Err(self.wrong("it has either a `command` or a `url`"))
@@ -328,7 +360,12 @@ impl Maker<'_> {
         })
     }
 
-    fn remote(&self, url: &str, credentials: &OrgCredentials) -> Result<Remote, ConfigError> {
+    fn remote(
+        &self,
+        url: &str,
+        credentials: &OrgCredentials,
+        org: Option<&OrgId>,
+    ) -> Result<Remote, ConfigError> {
         let url = Url::parse(url).map_err(|error| self.wrong(format!("`url`: {error}")))?;
         let mut headers = HashMap::new();
         for (name, setting) in self.config.headers.iter().chain(&credentials.headers) {
@@ -346,13 +383,54 @@ impl Maker<'_> {
         egress
             .check(&url)
             .map_err(|refused| self.wrong(format!("`url`: {refused}")))?;
+        let egress = Arc::new(egress);
+        let tokens = match &self.config.oauth {
+            Some(_) if headers.contains_key(&reqwest::header::AUTHORIZATION) => {
+                return Err(self.wrong("it has either `oauth` or an `authorization` header"));
+            }
+            Some(oauth) => Some(self.tokens(oauth, &url, &egress, org)?),
+            None => None,
+        };
         Ok(Remote {
             url,
             headers,
-            egress: Arc::new(egress),
+            egress,
+            tokens,
             message_bytes_max: self.config.max_message_bytes,
             concurrency_max: self.config.max_concurrency,
         })
+    }
+}
+
+impl Maker<'_> {
+    fn tokens(
+        &self,
+        oauth: &OauthConfig,
+        url: &Url,
+        egress: &Arc<Egress>,
+        org: Option<&OrgId>,
+    ) -> Result<Arc<Tokens>, ConfigError> {
+        let logins = self.setup.logins.clone();
+        let logins =
+            logins.ok_or_else(|| self.wrong("`oauth` needs a place where logins are kept"))?;
+        if oauth.client_secret.is_some() && oauth.client_id.is_none() {
+            return Err(self.wrong("`oauth.client_secret` is of a client with a `client_id`"));
+        }
+        let secret = oauth.client_secret.as_ref();
+        let account = Account {
+            of: LoginOf {
+                server: self.name.to_owned(),
+                org: org.cloned(),
+            },
+            url: url.clone(),
+            client_id: oauth.client_id.clone(),
+            client_secret: secret.map(|secret| self.resolve(secret)).transpose()?,
+            scopes: oauth.scopes.clone(),
+            egress: Arc::clone(egress),
+            logins,
+            clock: Arc::clone(&self.setup.clock),
+        };
+        Ok(Arc::new(Tokens::new(account)))
     }
 }
 

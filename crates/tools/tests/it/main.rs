@@ -15,6 +15,7 @@ mod http;
 mod mcp;
 mod mcp_trouble;
 mod mcp_world;
+mod oauth;
 mod openapi;
 mod plan;
 mod policy;

@@ -1,7 +1,9 @@
 //! A gateway with a scripted MCP server, and a store that remembers what is trusted.
 
 use crate::support::{StillClock, env};
+use domain::ports::clock::Clock;
 use domain::ports::store::Store;
+use domain::{OrgId, Timestamp};
 use scripted::{Does, Era, McpServer, McpTool};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -12,8 +14,10 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tools::egress::System;
+use tools::mcp::oauth::{Account, Logins, SealKey};
 use tools::mcp::{McpConfig, ServerStatus, Servers};
 use tools::{EgressConfig, Gateway, Setup, ToolConfigs};
+use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -25,7 +29,27 @@ pub enum Transport {
 struct File {
     #[serde(default)]
     tools: ToolConfigs,
+    #[serde(default)]
+    egress: EgressConfig,
     mcp: BTreeMap<String, toml::Table>,
+}
+
+/// The time, as tokens go by it, and ids that differ.
+struct RealClock;
+
+impl Clock for RealClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an authorization server's time is the real one"
+    )]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Timestamp::from_micros(since.unwrap().as_micros().try_into().unwrap())
+    }
+
+    fn uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
 }
 
 pub struct World {
@@ -100,14 +124,18 @@ impl World {
             .into_iter()
             .map(|(name, table)| (name, table.try_into().unwrap()))
             .collect();
-        let egress = EgressConfig::default();
+        let egress = file.egress;
         let servers = Servers::build(&tools::mcp::Setup {
             servers: &mcp,
             tools: &file.tools,
             egress: &egress,
             lookup: Arc::new(System),
             pins: store.clone(),
-            clock: Arc::new(StillClock),
+            logins: Some(Logins {
+                store: store.clone(),
+                key: SealKey::new(&[7; SealKey::BYTES]),
+            }),
+            clock: Arc::new(RealClock),
             env: &env,
             data: folder.path(),
         })
@@ -136,6 +164,22 @@ impl World {
             stop,
             _folder: folder,
         }
+    }
+
+    /// Another process on the same store.
+    pub fn beside(&self, transport: Transport, more: &str) -> Self {
+        Self::with(
+            self.server.clone(),
+            transport,
+            more,
+            self.store.clone(),
+            self._folder.clone(),
+        )
+    }
+
+    pub fn account(&self, org: Option<&OrgId>) -> Account {
+        let account = self.servers.account("files", org);
+        account.expect("the server takes this login")
     }
 
     pub fn status(&self) -> ServerStatus {
@@ -197,4 +241,32 @@ pub fn reach(server: &McpServer, transport: Transport) -> String {
             )
         }
     }
+}
+
+/// Why a server named `files` with these settings is none.
+pub async fn build_error(settings: toml::Table) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runyard.db");
+    let store = store::sqlite::open(&path, SqliteSettings::default())
+        .await
+        .unwrap();
+    let mcp = BTreeMap::from([("files".to_owned(), settings.try_into().unwrap())]);
+    let built = Servers::build(&tools::mcp::Setup {
+        servers: &mcp,
+        tools: &ToolConfigs::default(),
+        egress: &EgressConfig::default(),
+        lookup: Arc::new(System),
+        pins: store.clone(),
+        logins: Some(Logins {
+            store: store.clone(),
+            key: SealKey::new(&[7; SealKey::BYTES]),
+        }),
+        clock: Arc::new(StillClock),
+        env: &env,
+        data: folder.path(),
+    });
+    built
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default()
 }
