@@ -156,6 +156,8 @@ pub struct Settings {
     pub webhooks: Vec<Webhook>,
     /// The owner's key for the first start.
     pub owner_key: Option<SecretString>,
+    /// Seals logins at other servers, in place of the file of the data folder.
+    pub secret_key: Option<SecretString>,
 }
 
 impl Settings {
@@ -265,6 +267,7 @@ pub fn load(flags: &Flags, env: &Env, here: &Path) -> Result<Settings, ConfigErr
         budgets: layers.budgets()?,
         webhooks: layers.webhooks()?,
         owner_key: env.get("RUNYARD_OWNER_KEY").map(SecretString::from),
+        secret_key: env.get("RUNYARD_SECRET_KEY").map(SecretString::from),
         file: file.as_ref().map(|file| file.path.clone()),
         data,
     })

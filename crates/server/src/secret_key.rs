@@ -2,25 +2,22 @@
 //! first needed. Whoever has the database alone can read no token.
 
 use crate::cli::Failure;
-use crate::config::{Env, Settings};
+use crate::config::Settings;
 use crate::private_file;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
 use tools::mcp::oauth::SealKey;
 
-/// 64 hexadecimal digits. Servers that share a database share it.
-pub const VARIABLE: &str = "RUNYARD_SECRET_KEY";
-
 fn path(data: &Path) -> PathBuf {
     data.join("secret.key")
 }
 
-/// The key, if there is one; it is made only where `create` says so.
-pub fn find(settings: &Settings, env: &Env, create: bool) -> Result<Option<SealKey>, Failure> {
-    if let Some(text) = env.get(VARIABLE) {
-        let key = parsed(&SecretString::from(text)).ok_or_else(|| {
+/// The key, 64 hexadecimal digits, if there is one; it is made only where `create` says so.
+pub fn find(settings: &Settings, create: bool) -> Result<Option<SealKey>, Failure> {
+    if let Some(text) = &settings.secret_key {
+        let key = parsed(text).ok_or_else(|| {
             Failure::new(
-                format!("{VARIABLE} is no key"),
+                "RUNYARD_SECRET_KEY is no key",
                 "set it to 64 hexadecimal digits, for instance from `openssl rand -hex 32`",
             )
         })?;

@@ -64,7 +64,7 @@ pub async fn tools(
         .values()
         .any(|server| server.oauth.is_some())
     {
-        let key = secret_key::find(settings, env, stores.make_key)?;
+        let key = secret_key::find(settings, stores.make_key)?;
         // Without a key nobody can be logged in yet.
         let key = key.or_else(|| SealKey::random().map(|(_, key)| key));
         key.map(|key| Logins {
