@@ -1,5 +1,6 @@
 //! The scenarios by name, and what they have in common: rounds of measurements of several contestants.
 
+mod caller;
 mod chain;
 mod cold_start;
 mod execute;
@@ -7,6 +8,7 @@ mod history;
 mod idle_streams;
 mod inference;
 mod mcp_calls;
+mod policy;
 mod postgres;
 mod streams;
 mod tool_turns;
@@ -41,7 +43,7 @@ pub struct Scenario {
     run: for<'a> fn(&'a Plan) -> Outcome<'a>,
 }
 
-pub const SCENARIOS: [Scenario; 11] = [
+pub const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: turns::NAME,
         run: |plan| Box::pin(turns::run(plan)),
@@ -61,6 +63,10 @@ pub const SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: mcp_calls::NAME,
         run: |plan| Box::pin(mcp_calls::run(plan)),
+    },
+    Scenario {
+        name: policy::NAME,
+        run: |plan| Box::pin(policy::run(plan)),
     },
     Scenario {
         name: streams::NAME,

@@ -7,25 +7,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use domain::agent::{Agent, Budget, DataPolicy};
-use domain::budget::DayBudget;
-use domain::key::Principal;
-use domain::policy::Labels;
+use domain::CallId;
 use domain::ports::clock::Clock;
 use domain::ports::tools::{CallContext, Proposed, Tools};
 use domain::run::{Call, CallState};
 use domain::tool::{CallKey, ToolOutcome};
-use domain::{CallId, KeyId, OrgId, OrgScope, RunId, Timestamp};
 use rmcp::ServiceExt;
 use rmcp::model::CallToolRequestParams;
 use rmcp::service::{RoleClient, RunningService};
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
 use scripted::{Does, Era, McpServer, McpTool};
-use serde_json::{Map, json};
+use serde_json::json;
 use tools::mcp::{McpConfig, Servers, Unpinned};
 use tools::{EgressConfig, Gateway, PolicyConfig, Setup, ToolConfigs};
 use uuid::Uuid;
 
+use super::caller::{Still, context, scope};
 use crate::report::{Cell, Check, Report};
 use crate::run::{Plan, progress};
 use crate::stats;
@@ -165,7 +162,7 @@ impl Pair {
             name,
             direct,
             gateway,
-            context: context(),
+            context: context("echo__echo"),
             stop,
             samples: Vec::new(),
         })
@@ -249,60 +246,5 @@ impl Pair {
             }
         }
         Ok(())
-    }
-}
-
-fn scope() -> anyhow::Result<OrgScope> {
-    Ok(OrgScope::new(OrgId::new("bench")?))
-}
-
-fn context() -> CallContext {
-    CallContext {
-        run_id: RunId::new(Uuid::from_u128(1)),
-        thread_id: None,
-        agent: Arc::new(Agent {
-            agent_type: "bench".to_owned(),
-            name: "Bench".to_owned(),
-            description: String::new(),
-            version: "1".to_owned(),
-            models: Vec::new(),
-            lanes: Vec::new(),
-            tools: vec!["echo__echo".to_owned()],
-            approvals: BTreeMap::new(),
-            rules: Vec::new(),
-            asking: BTreeMap::new(),
-            on_message_while_waiting: None,
-            intent_gate: None,
-            budget: Budget::default(),
-            daily: DayBudget::default(),
-            data_policy: DataPolicy::Any,
-            temperature: None,
-            max_output_tokens: None,
-            input_hints: Vec::new(),
-            metadata: Map::new(),
-            system_prompt: String::new(),
-        }),
-        caller: Principal {
-            key_id: KeyId::new(Uuid::from_u128(2)),
-            name: "bench".to_owned(),
-            role: None,
-        },
-        metadata: Map::new(),
-        thread_metadata: Map::new(),
-        met: Labels::NONE,
-        earlier_tools: Vec::new(),
-    }
-}
-
-/// No time passes.
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(0)
-    }
-
-    fn uuid(&self) -> Uuid {
-        Uuid::nil()
     }
 }
