@@ -314,6 +314,7 @@ impl Run {
             Input::TurnFailed(attempt) => turn::failed(draft, attempt),
             Input::Dispatching { calls } => calls::dispatching(draft, &calls),
             Input::GrantGone { call } => calls::grant_gone(draft, &call),
+            Input::Unsent { calls } => calls::unsent(draft, &calls),
             Input::CallsSettled { outcomes } => calls::settled(draft, outcomes),
             Input::Probed { call, probe } => probe::probed(draft, &call, probe),
             Input::Resolved { approval, decision } => {

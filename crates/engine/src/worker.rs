@@ -13,6 +13,9 @@ use tokio::sync::OwnedSemaphorePermit;
 /// Approvals expired in one look.
 const DUE_APPROVALS: u32 = 100;
 
+/// Between two questions whether the lease still stands.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Sessions expired in one look.
 const DUE_SESSIONS: u32 = 100;
 
@@ -208,18 +211,23 @@ impl Engine {
     /// over is the store asked.
     pub(crate) async fn may_send(&self, tenure: u64) -> bool {
         let holds = || self.own_lease.tenure() == tenure;
-        if self.own_lease.stands(Instant::now()) {
-            return holds();
+        while holds() && !self.own_lease.stands(Instant::now()) {
+            let asked = Instant::now();
+            let renewed = self
+                .store
+                .system_heartbeat(self.worker_id(), self.settings.lease)
+                .await;
+            match renewed {
+                Ok(true) => self.own_lease.renewed(asked),
+                Ok(false) => return false,
+                // Nobody knows while the store does not answer.
+                Err(_) => tokio::select! {
+                    () = tokio::time::sleep(ASK_AGAIN) => {}
+                    () = self.stopping.cancelled() => return false,
+                },
+            }
         }
-        let asked = Instant::now();
-        let renewed = self
-            .store
-            .system_heartbeat(self.worker_id(), self.settings.lease)
-            .await;
-        if matches!(renewed, Ok(true)) {
-            self.own_lease.renewed(asked);
-        }
-        holds() && self.own_lease.stands(Instant::now())
+        holds()
     }
 
     /// Takes no more work, waits up to `limit` for what is at work, then lets go of the rest for other workers, or for

@@ -207,6 +207,27 @@ pub(super) fn dispatching(mut draft: Draft, ids: &[CallId]) -> Result<Transition
     draft.finish()
 }
 
+/// Takes the intent to send back: whoever goes on with the run sends them, and nobody has to be asked what became of them.
+pub(super) fn unsent(mut draft: Draft, ids: &[CallId]) -> Result<Transition, Refused> {
+    let Some(calls) = open_calls(&mut draft) else {
+        return draft.refuse("unsent", "it has no open calls");
+    };
+    let mut changed = Vec::new();
+    for call in calls.iter_mut().filter(|call| ids.contains(&call.id)) {
+        if matches!(call.state, CallState::Dispatched { .. }) {
+            call.state = CallState::Prepared;
+            changed.push(call.clone());
+        }
+    }
+    if changed.is_empty() {
+        return draft.refuse("unsent", "none of the calls is dispatched");
+    }
+    for call in &changed {
+        ledger(&mut draft, call, StepStatus::Prepared);
+    }
+    draft.finish()
+}
+
 /// Asks the person for whom a grant stood in.
 pub(super) fn grant_gone(mut draft: Draft, id: &CallId) -> Result<Transition, Refused> {
     let found = draft.out.run.calls().iter().find(|call| call.id == *id);

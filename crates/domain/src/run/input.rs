@@ -34,6 +34,10 @@ pub enum Input {
     GrantGone {
         call: CallId,
     },
+    /// Calls that were about to be sent were not, and this worker will not send them.
+    Unsent {
+        calls: Vec<CallId>,
+    },
     /// Dispatched calls ended.
     CallsSettled {
         outcomes: Vec<(CallId, ToolOutcome)>,

@@ -4,12 +4,11 @@ use super::{Driver, Halt};
 use domain::crash::crash_point;
 use domain::ports::tools::CallContext;
 use domain::run::{Call, CallState, Input, Next};
-use domain::tool::{Effect, Probed, ToolOutcome, ToolResult};
+use domain::tool::{Effect, Probed, ToolOutcome};
 use domain::{CallId, RunId};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use serde_json::json;
 use std::collections::HashSet;
 
 /// Calls that are being made.
@@ -20,6 +19,8 @@ type Performed = (CallId, u32, Done);
 
 enum Done {
     Called(ToolOutcome),
+    /// The run may be another worker's by now.
+    Unsent,
     Probed(Probed),
 }
 
@@ -138,13 +139,15 @@ impl Driver {
     async fn settle(&mut self, done: Vec<Performed>) -> Result<(), Halt> {
         let mut outcomes = Vec::new();
         let mut probes = Vec::new();
+        let mut unsent = Vec::new();
         for (id, attempt, done) in done {
             match done {
                 Done::Called(outcome) if self.is_dispatched(&id, attempt) => {
                     outcomes.push((id, outcome));
                 }
+                Done::Unsent if self.is_dispatched(&id, attempt) => unsent.push(id),
                 Done::Probed(probe) => probes.push((id, probe)),
-                Done::Called(_) => {}
+                Done::Called(_) | Done::Unsent => {}
             }
         }
         if !outcomes.is_empty() {
@@ -163,6 +166,11 @@ impl Driver {
             if self.is_probing(&call) {
                 self.commit(Input::Probed { call, probe }).await?;
             }
+        }
+        if !unsent.is_empty() {
+            // Proves that nobody else has taken the run up to here; from here on anybody may.
+            self.commit(Input::Unsent { calls: unsent }).await?;
+            return Err(Halt::Lost);
         }
         Ok(())
     }
@@ -210,17 +218,7 @@ impl Driver {
             }
             if !engine.may_send(tenure).await {
                 tracing::warn!(run.id = %run, tool.name = %call.name, "a call was not sent: the run may be another worker's by now");
-                let why =
-                    "the server that was to send this call had lost the run; nothing was sent";
-                let told = ToolResult {
-                    content: json!({ "tool": call.name, "error": why }).to_string(),
-                    is_error: true,
-                };
-                return (
-                    call.id,
-                    call.attempt,
-                    Done::Called(ToolOutcome::FailedBeforeEffect(told)),
-                );
+                return (call.id, call.attempt, Done::Unsent);
             }
             let performing = engine.tools.execute(&scope, &context, &call, limit);
             let outcome = match tokio::time::timeout(limit, performing).await {

@@ -17,6 +17,7 @@ mod limit;
 mod mcp;
 mod program;
 mod promoted;
+mod proxy;
 mod repeats;
 mod replicas;
 mod sessions;

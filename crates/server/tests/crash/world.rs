@@ -119,6 +119,12 @@ impl World {
         std::fs::write(path, before + text).expect("the folder is ours");
     }
 
+    /// Where the store is, of a world on PostgreSQL.
+    pub fn database_url(&self) -> String {
+        let scratch = self.scratch.as_ref();
+        scratch.expect("a world on PostgreSQL").url()
+    }
+
     /// The program with this world as its surroundings.
     pub fn command(&self) -> Command {
         self.surround(Command::new(program()))

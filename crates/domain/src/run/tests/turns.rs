@@ -117,6 +117,46 @@ fn results_join_the_history_in_the_order_asked() {
 }
 
 #[test]
+fn a_call_that_was_not_sent_is_sent_by_whoever_goes_on() {
+    let calls = vec![
+        call("pay", Effect::Unsafe, Verdict::Run),
+        call("read", Effect::Idempotent, Verdict::Run),
+    ];
+    let turned = step(&begun(), answer("", calls), 1);
+    let ids: Vec<CallId> = turned
+        .run
+        .calls()
+        .iter()
+        .map(|call| call.id.clone())
+        .collect();
+    let dispatching = |calls: &[CallId]| Input::Dispatching {
+        calls: calls.to_vec(),
+    };
+    let sent = step(&turned.run, dispatching(&ids), 2);
+    let unsent = step(&sent.run, Input::Unsent { calls: ids.clone() }, 3);
+    assert!(
+        unsent
+            .steps
+            .iter()
+            .all(|step| step.status == StepStatus::Prepared)
+    );
+    // Another worker sends both, and nobody is asked what became of them.
+    let taken = step(&unsent.run, Input::Recovered { crashed: true }, 4);
+    assert!(taken.approvals.is_empty());
+    let Next::Dispatch(next) = taken.run.next() else {
+        panic!("{:?}", taken.run.next());
+    };
+    assert_eq!(next.len(), 2);
+    let attempts: Vec<u32> = next.iter().map(|call| call.attempt).collect();
+    assert_eq!(attempts, [1, 1]);
+    let again = Input::Unsent { calls: ids };
+    assert!(
+        taken.run.apply(again, at(5)).is_err(),
+        "none of them is dispatched"
+    );
+}
+
+#[test]
 fn a_late_result_of_a_settled_call_is_refused() {
     let turned = step(
         &begun(),
