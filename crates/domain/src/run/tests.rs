@@ -5,6 +5,7 @@ mod crashes;
 mod decisions;
 mod gate;
 mod grants;
+mod model;
 mod random;
 mod sessions;
 mod turns;
