@@ -10,6 +10,7 @@ mod approval;
 mod budget;
 mod call;
 mod calls;
+mod dispatch;
 mod draft;
 mod end;
 mod gate;
@@ -312,9 +313,9 @@ impl Run {
             Input::GateDecided(record) => gate::decided(draft, *record),
             Input::TurnCompleted(answer) => turn::completed(draft, *answer),
             Input::TurnFailed(attempt) => turn::failed(draft, attempt),
-            Input::Dispatching { calls } => calls::dispatching(draft, &calls),
-            Input::GrantGone { call } => calls::grant_gone(draft, &call),
-            Input::Unsent { calls } => calls::unsent(draft, &calls),
+            Input::Dispatching { calls } => dispatch::dispatching(draft, &calls),
+            Input::GrantGone { call } => dispatch::grant_gone(draft, &call),
+            Input::Unsent { calls } => dispatch::unsent(draft, &calls),
             Input::CallsSettled { outcomes } => calls::settled(draft, outcomes),
             Input::Probed { call, probe } => probe::probed(draft, &call, probe),
             Input::Resolved { approval, decision } => {

@@ -69,17 +69,17 @@ async fn races_of_approve_deny_cancel_and_expiry_have_one_winner(world: World) {
         let (yes, no, cancelled, ()) = tokio::join!(
             async {
                 line_up(start_1, yields_1).await;
-                engine_1.resolve(&scope_1, id, decision(true, 1)).await
+                answered(round, engine_1.resolve(&scope_1, id, decision(true, 1))).await
             },
             async {
                 line_up(start_2, yields_2).await;
-                engine_2.resolve(&scope_2, id, decision(false, 2)).await
+                answered(round, engine_2.resolve(&scope_2, id, decision(false, 2))).await
             },
             async {
                 line_up(start_3, yields_3).await;
                 // Every other round goes without, or the others would seldom win.
                 if round % 2 == 0 {
-                    Some(engine_3.cancel(&scope_3, run.id, None, None).await)
+                    Some(answered(round, engine_3.cancel(&scope_3, run.id, None, None)).await)
                 } else {
                     None
                 }
@@ -89,7 +89,7 @@ async fn races_of_approve_deny_cancel_and_expiry_have_one_winner(world: World) {
                 if round % 3 == 0 {
                     clock.advance(Duration::from_secs(61));
                     // Refused if another was first.
-                    let _ = engine_4.expire(&scope_4, id).await;
+                    let _ = answered(round, engine_4.expire(&scope_4, id)).await;
                 }
             },
         );
@@ -114,6 +114,12 @@ async fn races_of_approve_deny_cancel_and_expiry_have_one_winner(world: World) {
             "each wins sometimes: {won:?}"
         );
     }
+}
+
+/// Whoever asks is told, however the race goes.
+async fn answered<T>(round: usize, asked: impl Future<Output = T>) -> T {
+    let answer = tokio::time::timeout(Duration::from_secs(30), asked).await;
+    answer.unwrap_or_else(|_| panic!("round {round}: nobody answers"))
 }
 
 /// One winner, and both deciders know it.

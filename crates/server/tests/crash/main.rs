@@ -5,6 +5,7 @@
 mod clients;
 mod database;
 mod disk;
+mod failover;
 mod frames;
 mod freeze;
 mod history;
