@@ -57,12 +57,12 @@ impl Services {
     pub fn bring(mode: Mode) -> anyhow::Result<Self> {
         let mut postgres = find(&POSTGRES, mode);
         let mut nats = find(&NATS, mode);
+        let wants_nats = nats.is_none().then_some(packages::NATS_SERVER);
+        // Tests of a failover start servers of their own, whatever is there already.
+        packages::provide(&[Some(packages::POSTGRESQL), wants_nats, packages::STRACE])?;
         let mut started = Vec::new();
         let mut folder = None;
         if postgres.is_none() || nats.is_none() {
-            let wants_postgres = postgres.is_none().then_some(packages::POSTGRESQL);
-            let wants_nats = nats.is_none().then_some(packages::NATS_SERVER);
-            packages::provide(&[wants_postgres, wants_nats])?;
             let kept = folder.insert(Folder::create()?);
             if postgres.is_none() {
                 let (server, url) = postgres::start(kept).context("cannot start PostgreSQL")?;

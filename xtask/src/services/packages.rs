@@ -26,6 +26,17 @@ pub const NATS_SERVER: Package = Package {
     installed: nats::installed,
 };
 
+/// Kills and fails the server at its system calls; there is none elsewhere.
+pub const STRACE: Option<Package> = if cfg!(target_os = "linux") {
+    Some(Package {
+        debian: "strace",
+        homebrew: "strace",
+        installed: || places::find_program("strace").is_some(),
+    })
+} else {
+    None
+};
+
 pub const CHROMIUM: Package = Package {
     debian: "chromium",
     homebrew: "chromium",

@@ -426,7 +426,18 @@ impl World {
     ) -> Vec<Event> {
         let mut stream = std::pin::pin!(process.engine.follow(&self.scope, run, after, true));
         let mut events = Vec::new();
-        while let Some(followed) = stream.next().await {
+        loop {
+            let next = tokio::time::timeout(PATIENCE / 4, stream.next()).await;
+            let Ok(next) = next else {
+                let status = self.stored(run).await.status();
+                panic!(
+                    "nothing comes any more after {} events of a run that is {status:?}",
+                    events.len()
+                );
+            };
+            let Some(followed) = next else {
+                return events;
+            };
             match followed.expect("the stream does not fail") {
                 Followed::Events(batch) => {
                     for event in batch {
@@ -440,7 +451,6 @@ impl World {
                 Followed::Moved => return events,
             }
         }
-        events
     }
 
     pub async fn stored(&self, run: RunId) -> Run {

@@ -213,21 +213,25 @@ impl Drop for Cluster {
     }
 }
 
-async fn endure(world: &World, address: SocketAddr, kind: Kind, tag: String) -> Vec<Client> {
+async fn endure(world: &World, program: &Program, kind: Kind, tag: String) -> Vec<Client> {
     let mut client = Client::new(kind, tag);
     let begun = Instant::now();
     loop {
-        let acting = client.act(world, address);
+        let acting = client.act(world, program.address);
         let failed = match tokio::time::timeout(Duration::from_secs(10), acting).await {
             Ok(Ok(())) => return client.apart(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        assert!(
-            begun.elapsed() < ENDURANCE,
-            "{}: still {failed}",
-            client.tag
-        );
+        if begun.elapsed() > ENDURANCE {
+            let stuck = client.stuck(program.address).await;
+            panic!(
+                "still {failed}: {stuck}
+the server says:
+{}",
+                program.said()
+            );
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -249,11 +253,11 @@ async fn failovers(count: u32) -> (usize, Vec<String>) {
         let kinds = Kind::LAP.iter().copied().enumerate();
         let coming = futures::future::join_all(kinds.map(|(index, kind)| {
             let tag = format!("failover-{round}-{kind:?}").to_lowercase();
-            let world = &world;
+            let (world, program) = (&world, &program);
             async move {
                 // Some are over, some under way, some come later.
                 tokio::time::sleep(Duration::from_millis(40 * index as u64)).await;
-                endure(world, program.address, kind, tag).await
+                endure(world, program, kind, tag).await
             }
         }));
         let failing = async {

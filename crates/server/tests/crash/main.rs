@@ -25,4 +25,6 @@ mod sessions;
 mod storm;
 mod streams;
 mod sweep;
+#[cfg(target_os = "linux")]
+mod syscalls;
 mod world;

@@ -327,6 +327,20 @@ async fn die_of_clients(
     let Some(mut server) = doomed(world, point, hits).await? else {
         return Ok(String::new());
     };
+    let failed = laps(world, &mut server, clients).await;
+    death(server).await.map_err(|complaint| match failed {
+        Some(failed) => Complaint(format!("{failed}; {complaint}")),
+        None => complaint,
+    })
+}
+
+/// Clients of every kind come, lap after lap, until the server is dead, one of them fails, or time is up. Says which one
+/// failed, and why.
+pub async fn laps(
+    world: &World,
+    server: &mut Program,
+    clients: &mut Vec<Client>,
+) -> Option<String> {
     let address = server.address;
     let begun = Instant::now();
     for lap in 0.. {
@@ -343,16 +357,14 @@ async fn die_of_clients(
             Some(format!("{} {}: {}", lap, client.tag, acted.as_ref().err()?))
         });
         clients.extend(acted.into_iter().flat_map(|(client, _)| client.apart()));
-        if let Some(failed) = failed {
-            return death(server)
-                .await
-                .map_err(|complaint| Complaint(format!("{failed}; {complaint}")));
+        if failed.is_some() {
+            return failed;
         }
         if server.is_over() || begun.elapsed() > REACHED {
             break;
         }
     }
-    death(server).await
+    None
 }
 
 /// Clients are there when the server is told to stop.

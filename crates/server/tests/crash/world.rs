@@ -137,6 +137,28 @@ impl World {
         self.surround(command)
     }
 
+    /// Ends the program that strace watches, and strace with it.
+    pub async fn end_traced(&self, strace: &Program) {
+        let pid = strace.pid().to_string();
+        let killed = Command::new("pkill")
+            .args(["-KILL", "-P", &pid])
+            .status()
+            .await;
+        killed.expect("there is a pkill command");
+    }
+
+    /// The program under strace, which kills or fails it at a system call.
+    pub fn traced(&self, call: &str, injected: &str) -> Command {
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+            .arg(format!("trace={call}"))
+            .arg("-e")
+            .arg(format!("inject={call}:{injected}"))
+            .arg(program());
+        self.surround(command)
+    }
+
     fn surround(&self, mut command: Command) -> Command {
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
