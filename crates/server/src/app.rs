@@ -4,6 +4,7 @@
 use crate::caller::{KeyRing, Rates};
 use crate::console::tickets::Tickets;
 use crate::hosts::Hosts;
+use crate::idempotency::AtWork;
 use crate::thread_types::ThreadTypes;
 use domain::agent::Agent;
 use domain::ports::clock::Clock;
@@ -139,6 +140,7 @@ pub struct Parts {
     pub keys: KeyRing,
     pub tickets: Tickets,
     pub rates: Rates,
+    pub keyed: Arc<AtWork>,
     /// Cancelled when the server begins to stop.
     pub stop: CancellationToken,
     /// Work that goes on after its request; the server waits for it before it ends.
@@ -165,6 +167,7 @@ impl App {
             keys: KeyRing::new(ports.store.clone(), ports.clock.clone(), &settings),
             hosts: Hosts::new(&settings.allowed_hosts, &settings.allowed_origins),
             thread_types: ThreadTypes::default(),
+            keyed: Arc::default(),
             tickets: Tickets::default(),
             store: ports.store,
             engine: ports.engine,

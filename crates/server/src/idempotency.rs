@@ -9,8 +9,10 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::crash::crash_point;
 use domain::ports::store::{Idempotency, Seen, StoreError, StoreResult, StoredReply};
-use domain::{OrgScope, WorkerId};
+use domain::{OrgId, OrgScope, WorkerId};
 use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -186,6 +188,42 @@ where
     }
 }
 
+/// Keyed requests that this process is at. What the store holds for this worker beside them is left over from a request
+/// whose beginning was written and never heard of.
+#[derive(Default)]
+pub struct AtWork(Mutex<HashSet<Key>>);
+
+/// Org, operation and key.
+type Key = (OrgId, String, String);
+
+impl AtWork {
+    /// `None` if a request with this key is under way here.
+    fn enter(self: &Arc<Self>, scope: &OrgScope, key: &Idempotency) -> Option<Place> {
+        let key = (scope.org().clone(), key.route.clone(), key.key.clone());
+        let is_new = self.lock().insert(key.clone());
+        is_new.then(|| Place {
+            at_work: self.clone(),
+            key,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// Until this is dropped no other request with the key begins here.
+struct Place {
+    at_work: Arc<AtWork>,
+    key: Key,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.at_work.lock().remove(&self.key);
+    }
+}
+
 /// A request that this worker answers. As long as the worker lives nobody else takes it, so whatever becomes of it must be
 /// written: also while the store is away, and also when the work panics.
 struct Begun {
@@ -193,6 +231,8 @@ struct Begun {
     scope: OrgScope,
     key: Idempotency,
     worker: WorkerId,
+    /// Absent only in a value that is being dropped.
+    place: Option<Place>,
     over: bool,
 }
 
@@ -203,21 +243,35 @@ impl Begun {
         scope: &OrgScope,
         key: Idempotency,
     ) -> Result<Result<Self, Seen>, Problem> {
-        let worker = app.engine.worker_id();
-        let seen = app
-            .store
-            .begin_idempotent(scope, &key, worker, app.clock.now())
-            .await?;
-        Ok(match seen {
-            Some(seen) => Err(seen),
-            None => Ok(Self {
-                app: app.clone(),
-                scope: scope.clone(),
-                key,
-                worker,
-                over: false,
-            }),
-        })
+        let Some(place) = app.keyed.enter(scope, &key) else {
+            let seen = app.store.find_idempotent(scope, &key).await?;
+            return Ok(Err(seen.unwrap_or(Seen::InProgress)));
+        };
+        let mut begun = Self {
+            app: app.clone(),
+            scope: scope.clone(),
+            key,
+            worker: app.engine.worker_id(),
+            place: Some(place),
+            over: false,
+        };
+        let (store, at) = (&app.store, app.clock.now());
+        let seen = store
+            .begin_idempotent(scope, &begun.key, begun.worker, at)
+            .await;
+        match seen {
+            Ok(None) => Ok(Ok(begun)),
+            Ok(Some(seen)) => {
+                begun.over = true;
+                Ok(Err(seen))
+            }
+            // It may have been written all the same, and nobody else would ever free it: dropping it does.
+            Err(error @ StoreError::UnknownOutcome(_)) => Err(error.into()),
+            Err(error) => {
+                begun.over = true;
+                Err(error.into())
+            }
+        }
     }
 
     async fn finish(&mut self, reply: &StoredReply) -> Result<(), Problem> {
@@ -281,7 +335,7 @@ impl Begun {
 }
 
 impl Drop for Begun {
-    /// Not over: the work panicked, or its task was stopped.
+    /// Not over: the work panicked, its task was stopped, or nobody knows whether it was begun.
     fn drop(&mut self) {
         if self.over || tokio::runtime::Handle::try_current().is_err() {
             return;
@@ -291,6 +345,7 @@ impl Drop for Begun {
             scope: self.scope.clone(),
             key: self.key.clone(),
             worker: self.worker,
+            place: self.place.take(),
             over: true,
         };
         let tasks = self.app.tasks.clone();

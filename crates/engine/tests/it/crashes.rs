@@ -3,9 +3,9 @@
 use crate::fakes::Say;
 use crate::on_both_stores;
 use crate::world::{LEASE, World};
-use domain::event::EventBody;
+use domain::event::{Event, EventBody};
 use domain::limits::TURN_EVENTS_MAX;
-use domain::run::RunStatus;
+use domain::run::{Run, RunStatus};
 use domain::tool::Effect;
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ on_both_stores!(
     killing_at_random_moments_loses_and_doubles_nothing,
 );
 
-async fn a_run_cut_in_mid_turn_is_taken_over_and_its_numbers_are_not_used_again(world: World) {
+/// A run whose process died when it had told a word of its first turn, and what it had told. Its next attempt ends.
+async fn died_in_mid_turn(world: &World) -> (Run, Vec<Event>) {
     let process = world.process().await;
     let model = world.model.clone();
     world.model.play(move |_| {
@@ -31,9 +32,17 @@ async fn a_run_cut_in_mid_turn_is_taken_over_and_its_numbers_are_not_used_again(
         }
     });
     let run = world.begin(&process, "hi").await;
-    let delta = |body: &EventBody| matches!(body, EventBody::MessageDelta { .. });
-    let dead = world.follow_until(&process, run.id, 0, delta).await;
+    let told = world.follow_until(&process, run.id, 0, is_delta).await;
     process.kill();
+    (run, told)
+}
+
+fn is_delta(body: &EventBody) -> bool {
+    matches!(body, EventBody::MessageDelta { .. })
+}
+
+async fn a_run_cut_in_mid_turn_is_taken_over_and_its_numbers_are_not_used_again(world: World) {
+    let (run, dead) = died_in_mid_turn(&world).await;
     let process = world.process().await;
     world.follow(&process, run.id, 0).await;
     assert_eq!(world.check_ended(run.id).await, RunStatus::Completed);
@@ -50,19 +59,7 @@ async fn a_run_cut_in_mid_turn_is_taken_over_and_its_numbers_are_not_used_again(
 }
 
 async fn a_watcher_of_the_dead_turn_gets_the_restart_and_then_the_rest(world: World) {
-    let process = world.process().await;
-    let model = world.model.clone();
-    world.model.play(move |_| {
-        if model.count() == 0 {
-            vec![Say::Text("dead"), Say::Gate]
-        } else {
-            vec![Say::Text("alive")]
-        }
-    });
-    let run = world.begin(&process, "hi").await;
-    let delta = |body: &EventBody| matches!(body, EventBody::MessageDelta { .. });
-    let dead = world.follow_until(&process, run.id, 0, delta).await;
-    process.kill();
+    let (run, dead) = died_in_mid_turn(&world).await;
     let process = world.process().await;
     let rest = world
         .follow(&process, run.id, dead.last().expect("a delta").seq)
@@ -70,7 +67,7 @@ async fn a_watcher_of_the_dead_turn_gets_the_restart_and_then_the_rest(world: Wo
     assert!(matches!(rest[0].body, EventBody::TurnRestarted { .. }));
     let first_delta = rest
         .iter()
-        .find(|event| delta(&event.body))
+        .find(|event| is_delta(&event.body))
         .expect("new text");
     assert!(matches!(&first_delta.body, EventBody::MessageDelta { delta, .. } if delta == "alive"));
     world.check_ended(run.id).await;
