@@ -36,6 +36,13 @@ pub enum Deed {
         run_id: RunId,
         reason: Option<String>,
     },
+    #[serde(rename = "run.paused")]
+    RunPaused { run_id: RunId },
+    #[serde(rename = "run.resumed")]
+    RunResumed { run_id: RunId },
+    /// The store is a copy brought back from a backup; so many of the org's runs were put on hold.
+    #[serde(rename = "store.restored")]
+    StoreRestored { held: u64 },
     #[serde(rename = "key.created")]
     KeyCreated {
         key_id: KeyId,
@@ -106,6 +113,9 @@ impl Deed {
         match self {
             Self::ApprovalDecided(_) => "approval.decided",
             Self::RunCancelled { .. } => "run.cancelled",
+            Self::RunPaused { .. } => "run.paused",
+            Self::RunResumed { .. } => "run.resumed",
+            Self::StoreRestored { .. } => "store.restored",
             Self::KeyCreated { .. } => "key.created",
             Self::KeyRevoked { .. } => "key.revoked",
             Self::GrantCreated { .. } => "grant.created",

@@ -14,6 +14,7 @@ mod dispatch;
 mod draft;
 mod end;
 mod gate;
+mod hold;
 mod input;
 mod probe;
 mod recover;
@@ -45,6 +46,7 @@ use crate::{ApprovalId, MessageId, OrgId, RunId, ThreadId, Timestamp};
 pub use approval::misfit;
 pub use call::{Call, CallState};
 pub use calls::Question;
+pub use hold::Hold;
 pub use input::{ClientTurn, FailedAttempt, Input, Partial, Planned, TurnAnswer, Verdict};
 pub use status::RunStatus;
 
@@ -89,6 +91,9 @@ pub struct Run {
     pub epoch: u64,
     /// Number of commits; the store refuses a write that was made from an older one.
     pub version: u64,
+    /// What keeps it from going on. It lies beside the body in the store, as the lease does.
+    #[serde(skip)]
+    pub hold: Option<Hold>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

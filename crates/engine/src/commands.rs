@@ -292,7 +292,7 @@ impl Engine {
             next.run.next(),
             Next::AwaitApproval | Next::AwaitClient | Next::Ended
         );
-        let place = if free && goes_on && !self.is_draining() {
+        let place = if free && goes_on && run.hold.is_none() && !self.is_draining() {
             self.place()
         } else {
             None

@@ -32,6 +32,9 @@ pub enum EngineError {
     /// No gate has judged the run.
     #[error("no gate has judged the run")]
     NoGateDecision,
+    /// An operator keeps the run where it is.
+    #[error("the run is on hold")]
+    OnHold,
     #[error("the server is shutting down")]
     Draining,
     /// The run changed under the caller again and again.

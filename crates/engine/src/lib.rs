@@ -15,6 +15,7 @@ mod journal;
 mod late;
 mod lease;
 mod metered;
+mod orphans;
 mod planning;
 mod remote;
 mod sessions;
@@ -155,6 +156,7 @@ impl Engine {
         let heartbeat = worker::heartbeat(engine.clone());
         engine.tasks.spawn_on(heartbeat, &parts.heart);
         engine.tasks.spawn(worker::sweep(engine.clone()));
+        engine.tasks.spawn(orphans::look(engine.clone()));
         if let Some(speaker) = speaker {
             engine.tasks.spawn(speaker.speak(engine.clone()));
             engine.tasks.spawn(engine.clone().hear_notices());

@@ -200,6 +200,9 @@ impl Engine {
                 status: run.status(),
             });
         }
+        if run.hold.is_some() {
+            return Err(EngineError::OnHold);
+        }
         if let RunKind::Session { expires_at, .. } = &run.kind
             && *expires_at <= self.clock.now()
         {

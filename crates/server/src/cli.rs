@@ -4,6 +4,7 @@
 mod agents;
 mod approvals;
 mod audit;
+mod backup;
 mod chat;
 mod client;
 mod console;
@@ -21,6 +22,7 @@ mod markdown;
 mod mcp;
 mod policy;
 mod run;
+mod runs;
 mod show;
 mod terminal;
 mod tools;
@@ -91,6 +93,15 @@ enum Command {
     Audit {
         #[command(subcommand)]
         command: audit::Audit,
+    },
+    /// Copy the embedded store into one file, while a server runs on it or not
+    Backup(backup::Backup),
+    /// Bring a backup back into an empty data folder; its open runs wait until you let them go on
+    Restore(backup::Restore),
+    /// Keep runs from going on and let them go, directly in the store
+    Runs {
+        #[command(subcommand)]
+        command: runs::Runs,
     },
     /// See messages to other systems and send them again, directly in the store
     Webhooks {
@@ -181,6 +192,9 @@ fn dispatch(command: Command) -> Outcome {
         Command::Lanes(command) => alone(lanes::lanes(command, &context)),
         Command::Policy { command } => alone(policy::policies(command, &context)),
         Command::Audit { command } => alone(audit::audit(command, &context)),
+        Command::Backup(command) => alone(backup::backup(command, &context)),
+        Command::Restore(command) => alone(backup::restore(command, &context)),
+        Command::Runs { command } => alone(runs::runs(command, &context)),
         Command::Webhooks { command } => alone(webhooks::webhooks(command, &context)),
         Command::Keys { command } => alone(keys::keys(command, &context)),
         Command::Tools { command } => alone(tools::tools(command, &context)),

@@ -74,6 +74,7 @@ problem_codes! {
     approver_not_eligible => FORBIDDEN, "Another person than the one who started the run has to approve this.";
     approval_already_resolved => CONFLICT, "The approval is resolved already, and its decision stands.";
     arguments_changed => CONFLICT, "The decision was made about other arguments than those that stand.";
+    run_on_hold => CONFLICT, "An operator keeps this run where it is.";
     contended => CONFLICT, "Too many requests changed the same thing at once; nothing was done.";
     model_mismatch => CONFLICT, "The session uses another model than the request names.";
     no_gate_decision => CONFLICT, "No intent gate has judged this run.";

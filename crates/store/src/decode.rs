@@ -242,6 +242,7 @@ pub(crate) struct RunBody {
     pub body: String,
     pub epoch: i64,
     pub version: i64,
+    pub hold: Option<String>,
 }
 
 impl TryFrom<RunBody> for Run {
@@ -251,6 +252,9 @@ impl TryFrom<RunBody> for Run {
         let mut run: Self = json(Column("runs", "body"), row.id, &row.body)?;
         run.epoch = unsigned(Column("runs", "epoch"), row.id, row.epoch)?;
         run.version = unsigned(Column("runs", "version"), row.id, row.version)?;
+        let hold = row.hold.as_deref();
+        let hold = hold.map(|text| json(Column("runs", "hold"), row.id, text));
+        run.hold = hold.transpose()?;
         Ok(run)
     }
 }

@@ -174,6 +174,11 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> StoreResult<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Rejected(Box::new(error)))
 }
 
+/// What stands beside a run's body while it is kept from going on.
+pub(crate) fn hold(run: &Run) -> StoreResult<Option<String>> {
+    run.hold.as_ref().map(json).transpose()
+}
+
 fn run_row(scope: &OrgScope, run: &Run, at: Option<Timestamp>) -> StoreResult<RunRow> {
     let status = run.status();
     let (runnable, queued) = match run.next() {

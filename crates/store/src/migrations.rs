@@ -61,6 +61,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "0011_mcp_logins",
         sql: include_str!("../migrations/sqlite/0011_mcp_logins.sql"),
     },
+    Migration {
+        version: 12,
+        name: "0012_holds",
+        sql: include_str!("../migrations/sqlite/0012_holds.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -113,6 +118,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 11,
         name: "0011_mcp_logins",
         sql: include_str!("../migrations/postgres/0011_mcp_logins.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "0012_holds",
+        sql: include_str!("../migrations/postgres/0012_holds.sql"),
     },
 ];
 

@@ -10,6 +10,7 @@ mod claims;
 mod fault;
 mod gates;
 mod grants;
+mod holds;
 mod hot;
 mod idempotency;
 mod keys;

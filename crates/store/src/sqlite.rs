@@ -7,10 +7,12 @@ mod audit;
 mod budgets;
 mod claims;
 mod commit;
+mod copy;
 mod create;
 mod fault;
 mod gates;
 mod grants;
+mod holds;
 mod idempotency;
 mod keys;
 mod late;
@@ -32,6 +34,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use copy::{Copied, CopyError, back_up, bring_back};
 pub use open::open;
 
 use crate::OpenMode;

@@ -3,8 +3,10 @@
 
 pub use super::fault::{StoreError, StoreResult};
 pub use super::grants::GrantStore;
+pub use super::holds::HoldStore;
 pub use super::logins::LoginStore;
 pub use super::record::{AuditStore, OutboxStore};
+pub use super::workers::{Claimed, HeldRun, WorkerStore};
 use crate::agent::Agent;
 use crate::approval::{Approval, ApprovalStatus};
 use crate::audit::Entry;
@@ -23,7 +25,6 @@ use crate::usage::{UsagePoint, UsageQuery};
 use crate::{ApprovalId, CallId, KeyId, OrgId, OrgScope, RunId, ThreadId, Timestamp, WorkerId};
 
 use async_trait::async_trait;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// A page of a list that is ordered by time, newest first.
@@ -125,14 +126,6 @@ pub enum Holder {
 pub struct Committed {
     /// The run that waited on this one's thread and may start now.
     pub promoted: Option<RunId>,
-}
-
-/// A run taken over by a worker. `run.epoch` is already the new one.
-#[derive(Debug, Clone)]
-pub struct Claimed {
-    pub run: Run,
-    /// The earlier holder's lease ran out; false where nobody held it.
-    pub crashed: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -291,7 +284,7 @@ pub trait ApprovalStore: Send + Sync {
         filter: &ApprovalFilter,
         page: Page,
     ) -> StoreResult<Vec<Approval>>;
-    /// Pending approvals whose time is over.
+    /// Pending approvals whose time is over; of a run on hold only after it is let go.
     async fn system_due_approvals(
         &self,
         at: Timestamp,
@@ -317,26 +310,6 @@ pub trait BudgetStore: Send + Sync {
 }
 
 #[async_trait]
-pub trait WorkerStore: Send + Sync {
-    /// Makes the worker known, its lease lasting until `at + lease` by the store's clock.
-    async fn system_register_worker(&self, worker: WorkerId, lease: Duration) -> StoreResult<()>;
-    /// Renews the lease. False if it ran out and was taken: the worker must stop its runs.
-    async fn system_heartbeat(&self, worker: WorkerId, lease: Duration) -> StoreResult<bool>;
-    /// Ends the worker's lease and lets go of every run it holds.
-    async fn system_release_worker(&self, worker: WorkerId) -> StoreResult<()>;
-    /// Takes at most `limit` runs that can go on and that no live worker holds: queued runs that are first on their
-    /// thread, and running ones. Raises their epoch and version. Fair between orgs.
-    async fn system_claim_runs(&self, worker: WorkerId, limit: u32) -> StoreResult<Vec<Claimed>>;
-    /// Takes one run, if it can go on and no live worker holds it.
-    async fn claim_run(
-        &self,
-        scope: &OrgScope,
-        id: RunId,
-        worker: WorkerId,
-    ) -> StoreResult<Option<Claimed>>;
-}
-
-#[async_trait]
 pub trait SessionStore: Send + Sync {
     /// A response of this session; `None` also for one of another session.
     async fn get_response(
@@ -352,7 +325,7 @@ pub trait SessionStore: Send + Sync {
         filter: &SessionFilter,
         page: Page,
     ) -> StoreResult<Vec<Run>>;
-    /// Sessions at work whose time is over.
+    /// Sessions at work whose time is over; one on hold only after it is let go.
     async fn system_due_sessions(
         &self,
         at: Timestamp,
@@ -467,6 +440,7 @@ pub trait Store:
     KeyStore
     + ThreadStore
     + RunStore
+    + HoldStore
     + ApprovalStore
     + GrantStore
     + BudgetStore

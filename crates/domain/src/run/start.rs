@@ -26,6 +26,7 @@ pub(super) fn create(new: NewRun, at: Timestamp) -> Transition {
         malformed_turns: 0,
         crashes: 0,
         waited_us: 0,
+        hold: None,
         met: Labels::NONE,
         last_text: None,
         epoch: 1,

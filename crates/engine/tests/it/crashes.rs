@@ -16,6 +16,7 @@ on_both_stores!(
     many_open_runs_are_taken_up_after_a_start,
     a_live_worker_keeps_a_run_longer_than_a_lease,
     a_lease_is_renewed_while_every_thread_of_the_runs_is_held_up,
+    a_run_whose_taking_was_never_heard_of_goes_on,
     a_drained_worker_hands_over_without_counting_a_crash,
     killing_at_random_moments_loses_and_doubles_nothing,
 );
@@ -183,6 +184,27 @@ async fn a_lease_is_renewed_while_every_thread_of_the_runs_is_held_up(world: Wor
     let run = world.begin(&process, "hi").await;
     world.follow(&process, run.id, 0).await;
     world.check_ended(run.id).await;
+}
+
+/// The answer to the write that took it was lost: the store says that it is this worker's, and this worker knows nothing.
+async fn a_run_whose_taking_was_never_heard_of_goes_on(world: World) {
+    let (lost, _) = died_in_mid_turn(&world).await;
+    // Its only place is taken, so that it takes nothing by itself.
+    let process = world.process_with(1).await;
+    world.model.play(|_| vec![Say::Gate, Say::Text("other")]);
+    let other = world.begin(&process, "hi").await;
+    let worker = process.engine.worker_id();
+    world
+        .until("the dead worker's lease's end", || async {
+            let taken = world.store.claim_run(&world.scope, lost.id, worker).await;
+            taken.expect("the store answers").is_some()
+        })
+        .await;
+    world.model.open(1);
+    world.follow(&process, other.id, 0).await;
+    world.model.play(|_| vec![Say::Text("alive")]);
+    world.follow(&process, lost.id, 0).await;
+    assert_eq!(world.check_ended(lost.id).await, RunStatus::Completed);
 }
 
 async fn a_drained_worker_hands_over_without_counting_a_crash(world: World) {

@@ -56,6 +56,7 @@ impl From<EngineError> for Problem {
                 Self::saying(Code::invalid_arguments, message).at("arguments")
             }
             EngineError::InvalidGrant { message } => Self::field("remember", message),
+            EngineError::OnHold => Self::new(Code::run_on_hold),
             EngineError::Draining => Self::new(Code::shutting_down).retry_after(SOON),
             EngineError::Contended => Self::new(Code::contended).retry_after(SOON),
             EngineError::Refused(refused) if refused.status.is_terminal() => {

@@ -60,6 +60,37 @@ pub struct Run {
     #[schema(format = "date-time")]
     pub completed_at: Option<String>,
     pub created_by: Principal,
+    /// An operator keeps it from going on; absent of a run that may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<RunHold>,
+}
+
+/// Why a run is kept where it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunHold {
+    pub because: HoldReason,
+    #[schema(format = "date-time")]
+    pub since: String,
+}
+
+/// `paused`: somebody paused it; `restored`: the store is a copy, and the run may be going on where that was taken.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    Paused,
+    Restored,
+}
+
+impl From<run::Hold> for RunHold {
+    fn from(hold: run::Hold) -> Self {
+        Self {
+            because: match hold {
+                run::Hold::Paused { .. } => HoldReason::Paused,
+                run::Hold::Restored { .. } => HoldReason::Restored,
+            },
+            since: hold.at().to_string(),
+        }
+    }
 }
 
 /// A run with what `include` asked for.
@@ -243,6 +274,7 @@ impl From<run::Run> for Run {
             started_at,
             completed_at: end.completed_at.map(|at| at.to_string()),
             created_by: run.created_by.into(),
+            hold: run.hold.map(RunHold::from),
         }
     }
 }

@@ -44,7 +44,7 @@ pub fn serve_clerk(home: &Home, secret: &str) -> Serving {
 }
 
 /// The same with its server and a run that waits.
-async fn waiting(text: &str) -> (Home, Serving, Running, Value, Model) {
+pub async fn waiting(text: &str) -> (Home, Serving, Running, Value, Model) {
     let (home, model) = clerk(text).await;
     let server = home.serve(&[]);
     let mut run = Running::start(home.command(&["run", "clerk", "note it", "--json"]));

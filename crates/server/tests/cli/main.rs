@@ -7,6 +7,7 @@
 
 mod agents;
 mod approvals;
+mod backup;
 mod cluster;
 mod database;
 mod demo;

@@ -323,12 +323,22 @@ impl Serving {
 
     /// Asks the API; the status and the answer.
     pub async fn get(&self, path: &str, key: &str) -> (u16, Value) {
+        self.ask(path, key, None).await
+    }
+
+    /// Asks the API with a body, if there is one.
+    pub async fn ask(&self, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
+        tls();
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
             .build()
             .unwrap();
         let url = format!("{}{path}", self.url);
-        let response = client.get(url).bearer_auth(key).send().await.unwrap();
+        let request = match body {
+            Some(body) => client.post(url).json(&body),
+            None => client.get(url),
+        };
+        let response = request.bearer_auth(key).send().await.unwrap();
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or_default())
     }

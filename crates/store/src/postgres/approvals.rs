@@ -21,6 +21,8 @@ statements! {
         WHERE org = $1 AND status = $5 AND (requested_at, id) < ($2, $3)
         ORDER BY requested_at DESC, id DESC LIMIT $4";
     DUE_APPROVALS = "SELECT org, id FROM approvals WHERE status = 'pending' AND expires_at <= $1
+        AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.org = approvals.org AND runs.id = approvals.run
+            AND runs.hold IS NOT NULL)
         ORDER BY expires_at LIMIT $2";
 }
 

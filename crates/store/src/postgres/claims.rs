@@ -18,35 +18,37 @@ statements! {
             SELECT org, id, epoch, created_at,
                 row_number() OVER (PARTITION BY org ORDER BY created_at, id) AS turn
             FROM runs
-            WHERE runnable AND EXISTS (SELECT 1 FROM live)
+            WHERE runnable AND hold IS NULL AND EXISTS (SELECT 1 FROM live)
             AND (owner IS NULL OR owner IN (SELECT id FROM dead)
                 OR owner NOT IN (SELECT id FROM workers))),
         picked AS (
             SELECT r.org, r.id, r.owner FROM ranked
             JOIN runs r ON r.org = ranked.org AND r.id = ranked.id AND r.epoch = ranked.epoch AND r.runnable
+                AND r.hold IS NULL
             ORDER BY ranked.turn, ranked.created_at, ranked.id LIMIT $2
             FOR UPDATE OF r SKIP LOCKED)
         UPDATE runs SET owner = $1, epoch = epoch + 1, version = version + 1
         FROM picked WHERE runs.org = picked.org AND runs.id = picked.id
-        RETURNING runs.id, runs.body, runs.epoch, runs.version, picked.owner");
+        RETURNING runs.id, runs.body, runs.epoch, runs.version, runs.hold, picked.owner");
     CLAIM_ONE = concat!("WITH live AS (SELECT 1 FROM workers WHERE id = $1 AND lease_until > ", db_now!(), "),
         dead AS (DELETE FROM workers WHERE id <> $1 AND lease_until <= ", db_now!(), "
             AND EXISTS (SELECT 1 FROM live) RETURNING id),
         picked AS (
             SELECT r.org, r.id, r.owner, r.epoch FROM runs r
-            WHERE r.org = $2 AND r.id = $3 AND r.runnable AND EXISTS (SELECT 1 FROM live)
+            WHERE r.org = $2 AND r.id = $3 AND r.runnable AND r.hold IS NULL AND EXISTS (SELECT 1 FROM live)
             AND (r.owner IS NULL OR r.owner IN (SELECT id FROM dead)
                 OR r.owner NOT IN (SELECT id FROM workers)))
         UPDATE runs SET owner = $1, epoch = runs.epoch + 1, version = version + 1
         FROM picked
         WHERE runs.org = picked.org AND runs.id = picked.id AND runs.epoch = picked.epoch AND runs.runnable
-        RETURNING runs.id, runs.body, runs.epoch, runs.version, picked.owner");
+            AND runs.hold IS NULL
+        RETURNING runs.id, runs.body, runs.epoch, runs.version, runs.hold, picked.owner");
 }
 
 fn claimed(row: &Row) -> StoreResult<Claimed> {
     Ok(Claimed {
         run: runs::run(row)?,
-        crashed: get::<Option<Uuid>>(row, 4)?.is_some(),
+        crashed: get::<Option<Uuid>>(row, 5)?.is_some(),
     })
 }
 

@@ -37,20 +37,20 @@ statements! {
         noted AS MATERIALIZED (SELECT write_notes_6(CASE WHEN outcome = 'started' THEN ARRAY[1::bigint] END,
             ARRAY[$1], $52, $53, $54, $55, $56, $57, $58, $59) AS n FROM done)
         SELECT outcome, history, active, active_status, n FROM done CROSS JOIN noted";
-    GET_RUN = "SELECT id, body, epoch, version FROM runs WHERE org = $1 AND id = $2";
+    GET_RUN = "SELECT id, body, epoch, version, hold FROM runs WHERE org = $1 AND id = $2";
     RUN_STEPS = "SELECT body FROM steps WHERE org = $1 AND run = $2 ORDER BY step_index";
     FIND_CALL = "SELECT body FROM steps WHERE org = $1 AND run = $2 AND call_id = $3
         ORDER BY step_index DESC LIMIT 1";
-    LIST_RUNS = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4";
-    LIST_RUNS_OF_THREAD = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS_OF_THREAD = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = $1 AND thread = $5 AND (created_at, id) < ($2, $3)
         AND ($6::text IS NULL OR status = $6) AND ($7::text IS NULL OR agent_type = $7)
         ORDER BY created_at DESC, id DESC LIMIT $4";
-    LIST_RUNS_BY_STATUS = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS_BY_STATUS = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = $1 AND status = $5 AND (created_at, id) < ($2, $3)
         AND ($6::text IS NULL OR agent_type = $6) ORDER BY created_at DESC, id DESC LIMIT $4";
-    LIST_RUNS_OF_AGENT = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS_OF_AGENT = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = $1 AND agent_type = $5 AND (created_at, id) < ($2, $3)
         ORDER BY created_at DESC, id DESC LIMIT $4";
     // Each row holds at least one record, so this many are enough.
@@ -64,6 +64,7 @@ pub(super) fn run(row: &Row) -> StoreResult<Run> {
         body: get(row, 1)?,
         epoch: get(row, 2)?,
         version: get(row, 3)?,
+        hold: get(row, 4)?,
     })
 }
 

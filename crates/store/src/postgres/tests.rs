@@ -2,8 +2,8 @@
 
 use super::open::migrate;
 use super::{
-    agents, approvals, audit, budgets, claims, gates, grants, hot, idempotency, keys, late, logins,
-    outbox,
+    agents, approvals, audit, budgets, claims, gates, grants, holds, hot, idempotency, keys, late,
+    logins, outbox,
 };
 use super::{pins, results, retention, runs, sessions, threads, usage, workers};
 use crate::OpenError;
@@ -54,6 +54,7 @@ async fn every_statement_prepares() {
             budgets::STATEMENTS,
             claims::STATEMENTS,
             grants::STATEMENTS,
+            holds::STATEMENTS,
             hot::STATEMENTS,
             gates::STATEMENTS,
             idempotency::STATEMENTS,

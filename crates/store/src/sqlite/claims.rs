@@ -15,13 +15,13 @@ statements! {
             SELECT org, id, created_at,
                 row_number() OVER (PARTITION BY org ORDER BY created_at, id) AS turn
             FROM runs
-            WHERE runnable = 1
+            WHERE runnable = 1 AND hold IS NULL
             AND (owner IS NULL OR owner NOT IN (SELECT id FROM workers WHERE lease_until > ?1)))
         ORDER BY turn, created_at, id LIMIT ?2";
     IS_LIVE = "SELECT EXISTS (SELECT 1 FROM workers WHERE id = ?1 AND lease_until > ?2)";
     FORGET_DEAD = "DELETE FROM workers WHERE lease_until <= ?1";
-    FREE = "SELECT id, body, epoch, version, owner FROM runs
-        WHERE org = ?1 AND id = ?2 AND runnable = 1
+    FREE = "SELECT id, body, epoch, version, hold, owner FROM runs
+        WHERE org = ?1 AND id = ?2 AND runnable = 1 AND hold IS NULL
         AND (owner IS NULL OR owner NOT IN (SELECT id FROM workers))";
     TAKE = "UPDATE runs SET owner = ?3, epoch = epoch + 1, version = version + 1
         WHERE org = ?1 AND id = ?2";
@@ -65,7 +65,7 @@ pub(super) fn claim(
         let free = db
             .prepare_cached(FREE)?
             .query_row(params![org, run.as_bytes()], |row| {
-                Ok((run_body(row)?, row.get::<_, Option<[u8; 16]>>(4)?))
+                Ok((run_body(row)?, row.get::<_, Option<[u8; 16]>>(5)?))
             })
             .optional()?;
         let Some((mut body, owner)) = free else {

@@ -222,7 +222,7 @@ fn applied(db: &Connection, path: &Path) -> Result<Vec<Applied>, OpenError> {
     rows.collect::<Result<_, _>>().map_err(failed)
 }
 
-fn sqlite_error(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(super) fn sqlite_error(path: &Path, error: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotADatabase { path },

@@ -19,20 +19,20 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 statements! {
-    GET_RUN = "SELECT id, body, epoch, version FROM runs WHERE org = ?1 AND id = ?2";
+    GET_RUN = "SELECT id, body, epoch, version, hold FROM runs WHERE org = ?1 AND id = ?2";
     RUN_STEPS = "SELECT body FROM steps WHERE org = ?1 AND run = ?2 ORDER BY step_index";
     FIND_CALL = "SELECT body FROM steps WHERE org = ?1 AND run = ?2 AND call_id = ?3
         ORDER BY step_index DESC LIMIT 1";
-    LIST_RUNS = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = ?1 AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC LIMIT ?4";
-    LIST_RUNS_OF_THREAD = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS_OF_THREAD = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = ?1 AND thread = ?5 AND (created_at, id) < (?2, ?3)
         AND (?6 IS NULL OR status = ?6) AND (?7 IS NULL OR agent_type = ?7)
         ORDER BY created_at DESC, id DESC LIMIT ?4";
-    LIST_RUNS_BY_STATUS = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS_BY_STATUS = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = ?1 AND status = ?5 AND (created_at, id) < (?2, ?3)
         AND (?6 IS NULL OR agent_type = ?6) ORDER BY created_at DESC, id DESC LIMIT ?4";
-    LIST_RUNS_OF_AGENT = "SELECT id, body, epoch, version FROM runs
+    LIST_RUNS_OF_AGENT = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = ?1 AND agent_type = ?5 AND (created_at, id) < (?2, ?3)
         ORDER BY created_at DESC, id DESC LIMIT ?4";
 }
@@ -43,6 +43,7 @@ pub(super) fn run_body(row: &Row<'_>) -> rusqlite::Result<RunBody> {
         body: row.get(1)?,
         epoch: row.get(2)?,
         version: row.get(3)?,
+        hold: row.get(4)?,
     })
 }
 

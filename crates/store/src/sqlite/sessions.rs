@@ -14,13 +14,14 @@ use uuid::Uuid;
 
 statements! {
     GET_RESPONSE = "SELECT body FROM responses WHERE org = ?1 AND session = ?2 AND id = ?3";
-    LIST_SESSIONS = "SELECT id, body, epoch, version FROM runs
+    LIST_SESSIONS = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = ?1 AND thread IS NULL AND (created_at, id) < (?2, ?3)
         AND (?5 IS NULL OR agent_type = ?5) ORDER BY created_at DESC, id DESC LIMIT ?4";
-    LIST_SESSIONS_BY_STATUS = "SELECT id, body, epoch, version FROM runs
+    LIST_SESSIONS_BY_STATUS = "SELECT id, body, epoch, version, hold FROM runs
         WHERE org = ?1 AND status = ?6 AND thread IS NULL AND (created_at, id) < (?2, ?3)
         AND (?5 IS NULL OR agent_type = ?5) ORDER BY created_at DESC, id DESC LIMIT ?4";
-    DUE_SESSIONS = "SELECT org, id FROM runs WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2";
+    DUE_SESSIONS = "SELECT org, id FROM runs WHERE expires_at <= ?1 AND hold IS NULL
+        ORDER BY expires_at LIMIT ?2";
 }
 
 #[async_trait]

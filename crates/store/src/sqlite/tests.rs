@@ -3,7 +3,7 @@
 use super::usage;
 use super::workers;
 use super::{
-    SqliteSettings, agents, approvals, audit, budgets, claims, commit, create, gates, grants,
+    SqliteSettings, agents, approvals, audit, budgets, claims, commit, create, gates, grants, holds,
 };
 use super::{
     idempotency, keys, late, log, logins, outbox, pins, results, retention, runs, sessions, threads,
@@ -32,6 +32,7 @@ fn statements() -> Vec<&'static str> {
         create::STATEMENTS,
         gates::STATEMENTS,
         grants::STATEMENTS,
+        holds::STATEMENTS,
         idempotency::STATEMENTS,
         keys::STATEMENTS,
         late::STATEMENTS,

@@ -13,6 +13,7 @@ mod fixtures;
 mod gates;
 mod grants;
 mod harness;
+mod holds;
 mod idempotency;
 mod isolation;
 mod keys;

@@ -6,7 +6,7 @@ use crate::repository::{files, text};
 const PORTS: &str = "crates/domain/src/ports/";
 
 /// Methods that see more than one org, or data of none. A new one is a decision, so it is made here.
-const CROSS_ORG: [&str; 31] = [
+const CROSS_ORG: [&str; 32] = [
     // A key says which org is calling, so it is looked up before there is one.
     "system_find_key",
     "system_touch_keys",
@@ -18,6 +18,7 @@ const CROSS_ORG: [&str; 31] = [
     "system_heartbeat",
     "system_release_worker",
     "system_claim_runs",
+    "system_runs_of_worker",
     "system_due_approvals",
     "system_due_sessions",
     "system_sweep_idempotent",
