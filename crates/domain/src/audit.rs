@@ -67,6 +67,11 @@ pub enum Deed {
     },
     #[serde(rename = "agent.changed")]
     AgentChanged { agent_type: String, version: String },
+    /// Calls of a server's tools are made with this login from now on.
+    #[serde(rename = "mcp.logged_in")]
+    McpLoggedIn { server: String },
+    #[serde(rename = "mcp.logged_out")]
+    McpLoggedOut { server: String },
     /// The server began with other policies, tools or approvals in its configuration than before.
     #[serde(rename = "policy.changed")]
     PolicyChanged { digest: String },
@@ -122,6 +127,8 @@ impl Deed {
             Self::GrantRevoked { .. } => "grant.revoked",
             Self::GrantUsed { .. } => "grant.used",
             Self::AgentChanged { .. } => "agent.changed",
+            Self::McpLoggedIn { .. } => "mcp.logged_in",
+            Self::McpLoggedOut { .. } => "mcp.logged_out",
             Self::PolicyChanged { .. } => "policy.changed",
         }
     }

@@ -122,6 +122,10 @@ async fn a_person_logs_in_and_out_beside_a_running_server() {
         listed.out.contains("logged out") && listed.out.contains("logged in"),
         "{listed:?}"
     );
+    let record = home.run(&["audit", "export"]);
+    for deed in ["mcp.logged_in", "mcp.logged_out"] {
+        assert!(record.out.contains(deed), "{deed}: {record:?}");
+    }
     again.stop();
 }
 

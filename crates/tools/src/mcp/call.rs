@@ -4,6 +4,7 @@
 use super::content;
 use super::lines::TOO_LONG;
 use super::link::{Link, Up};
+use super::remote::behind;
 use super::server::Server;
 use crate::executor::{Ended, Executor, Work};
 use domain::tool::Effect;
@@ -212,7 +213,8 @@ impl Sending {
                     return Self::Unauthorized(lacks(scope));
                 }
                 Some(StreamableHttpError::Client(error)) if error.is_connect() => {
-                    return Self::Never;
+                    let refused = crate::egress::refusal(error);
+                    return refused.map_or(Self::Never, |why| Self::Refused(why.to_string()));
                 }
                 Some(StreamableHttpError::SessionExpired) => return Self::Never,
                 Some(StreamableHttpError::ResponseBodyTooLarge { max_size }) => {
@@ -227,7 +229,7 @@ impl Sending {
                 ) => return Self::Answered("the server's answer is not one".to_owned()),
                 _ => {}
             }
-            at = cause.source();
+            at = behind(cause);
         }
         Self::Perhaps
     }

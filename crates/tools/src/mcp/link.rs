@@ -5,7 +5,7 @@ use super::config::Protocol;
 use super::connection::Connection;
 use super::oauth::Authorized;
 use super::process::Program;
-use super::remote::Remote;
+use super::remote::{Remote, behind};
 use super::server::Server;
 use crate::limits;
 use domain::OrgId;
@@ -287,12 +287,12 @@ impl Link {
 
     /// What went wrong, for the operator. Never what the server sent.
     fn told(&self, error: &ClientInitializeError) -> String {
-        let mut at: Option<&(dyn Error + 'static)> = Some(error);
+        let mut at = Some(cause(error));
         while let Some(cause) = at {
             if let Some(refused) = crate::egress::refusal(cause) {
                 return format!("egress refused: {refused}");
             }
-            at = cause.source();
+            at = behind(cause);
         }
         let ended = || "it ended before it answered the handshake".to_owned();
         match error {
@@ -311,5 +311,14 @@ impl Link {
             },
             _ => "its answer to the handshake is not one".to_owned(),
         }
+    }
+}
+
+/// rmcp names the transport's error in its text, but not as its source.
+fn cause(error: &ClientInitializeError) -> &(dyn Error + 'static) {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => error,
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => cause(fallback),
+        other => other,
     }
 }

@@ -53,6 +53,14 @@ impl Remote {
     }
 }
 
+/// What is behind an error, also where rmcp's has it in its text alone.
+pub(super) fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+        Some(StreamableHttpError::Client(inner)) => Some(inner),
+        _ => error.source(),
+    }
+}
+
 /// A transport whose end takes bounded time. The worker inside may be handing over a message that nobody takes any more,
 /// because the conversation was cut off for its noise; it then hears of its end only when it is dropped.
 pub(super) struct Session<C: StreamableHttpClient>(Option<StreamableHttpClientTransport<C>>);

@@ -6,10 +6,15 @@ use crate::support::{
 };
 use domain::ports::tools::Tools;
 use domain::tool::ToolOutcome;
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready as now};
 use scripted::{Does, Era, McpServer, McpTool};
 use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
-use tools::mcp::ToolState;
+use tools::egress::Lookup;
+use tools::mcp::{Health, ToolState};
 
 const BOTH: [Transport; 2] = [Transport::Stdio, Transport::Http];
 
@@ -390,4 +395,29 @@ async fn a_long_result_is_kept_whole_and_read_in_parts() {
         .await;
     assert!(committed(other).1);
     world.stop().await;
+}
+
+/// Every name is this machine.
+struct Inward;
+
+impl Lookup for Inward {
+    fn lookup(&self, _: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
+        now(Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inward_is_refused_and_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Arc::new(crate::support::gateway("", folder.path()));
+    let settings = toml::from_str("url = \"http://tools.example/mcp\"").unwrap();
+    let servers = crate::mcp_world::servers(settings, Arc::new(Inward)).await;
+    let found = servers
+        .unwrap()
+        .look(gateway, Duration::from_secs(60))
+        .await;
+    let Health::Down { why } = &found[0].health else {
+        panic!("{found:?}");
+    };
+    assert!(why.starts_with("egress refused"), "{why}");
 }

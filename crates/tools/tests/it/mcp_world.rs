@@ -13,10 +13,10 @@ use store::sqlite::SqliteSettings;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tools::egress::System;
+use tools::egress::{Lookup, System};
 use tools::mcp::oauth::{Account, Logins, SealKey};
 use tools::mcp::{McpConfig, ServerStatus, Servers};
-use tools::{EgressConfig, Gateway, Setup, ToolConfigs};
+use tools::{ConfigError, EgressConfig, Gateway, Setup, ToolConfigs};
 use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,30 +243,29 @@ pub fn reach(server: &McpServer, transport: Transport) -> String {
     }
 }
 
-/// Why a server named `files` with these settings is none.
-pub async fn build_error(settings: toml::Table) -> String {
+/// Servers with one named `files`, on a store of their own, whose names are looked up like this.
+pub async fn servers(
+    settings: toml::Table,
+    lookup: Arc<dyn Lookup>,
+) -> Result<Servers, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runyard.db");
     let store = store::sqlite::open(&path, SqliteSettings::default())
         .await
         .unwrap();
     let mcp = BTreeMap::from([("files".to_owned(), settings.try_into().unwrap())]);
-    let built = Servers::build(&tools::mcp::Setup {
+    Servers::build(&tools::mcp::Setup {
         servers: &mcp,
         tools: &ToolConfigs::default(),
         egress: &EgressConfig::default(),
-        lookup: Arc::new(System),
+        lookup,
         pins: store.clone(),
         logins: Some(Logins {
-            store: store.clone(),
+            store,
             key: SealKey::new(&[7; SealKey::BYTES]),
         }),
         clock: Arc::new(StillClock),
         env: &env,
         data: folder.path(),
-    });
-    built
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default()
+    })
 }

@@ -7,7 +7,9 @@ use domain::{OrgId, OrgScope};
 use futures::future::join_all;
 use scripted::{AuthFault, AuthServer, Era, McpServer};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
+use tools::egress::System;
 use tools::mcp::Health;
 use tools::mcp::oauth::{Login, LoginError, LoginState, login_state};
 
@@ -341,7 +343,8 @@ async fn settings_that_make_no_login_are_refused() {
     ] {
         let table: toml::Table =
             toml::from_str(&format!("url = \"http://127.0.0.1:9/mcp\"\n{settings}")).unwrap();
-        let error = crate::mcp_world::build_error(table).await;
+        let built = crate::mcp_world::servers(table, Arc::new(System)).await;
+        let error = built.err().expect("it is refused").to_string();
         assert!(error.contains(wrong), "{error}");
     }
 }

@@ -13,8 +13,10 @@ use axum::response::Html;
 use axum::routing::get;
 use clap::Args;
 use comfy_table::Table;
-use domain::OrgId;
+use domain::audit::{Actor, Deed, Entry};
+use domain::ports::clock::Clock;
 use domain::ports::store::Store;
+use domain::{OrgId, OrgScope};
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -122,6 +124,10 @@ pub async fn login(which: Which, port: u16, context: &Context) -> Outcome {
             "run the command again and open the page that it prints",
         )),
     };
+    if finished.is_ok() {
+        let server = which.server.clone();
+        record(&*desk.store, &account, Deed::McpLoggedIn { server }).await?;
+    }
     // The browser is still being told.
     tokio::time::sleep(Duration::from_millis(100)).await;
     serving.abort();
@@ -132,6 +138,26 @@ pub async fn login(which: Which, port: u16, context: &Context) -> Outcome {
         which.server
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Joins the record of the login's org, or of every org.
+async fn record(store: &dyn Store, account: &Account, deed: Deed) -> Result<(), Failure> {
+    let orgs = match &account.of.org {
+        Some(org) => vec![org.clone()],
+        None => store.system_list_orgs().await.map_err(super::failed)?,
+    };
+    let at = SystemClock.now();
+    for org in orgs {
+        let actor = Actor::Operator;
+        let entry = Entry {
+            at,
+            actor,
+            deed: deed.clone(),
+        };
+        let noted = store.append_audit(&OrgScope::new(org), &[entry]).await;
+        noted.map_err(super::failed)?;
+    }
+    Ok(())
 }
 
 /// Where the browser comes back to. What it brings is judged at the terminal.
@@ -161,8 +187,13 @@ pub async fn logout(which: Which, context: &Context) -> Outcome {
     let desk = Desk::open(which.places, context, false).await?;
     let account = desk.account(&which.server, which.org.as_deref())?;
     let deleted = desk.store.system_delete_login(&account.of).await;
+    let deleted = deleted.map_err(super::failed)?;
+    if deleted {
+        let server = which.server.clone();
+        record(&*desk.store, &account, Deed::McpLoggedOut { server }).await?;
+    }
     desk.store.close().await;
-    match deleted.map_err(super::failed)? {
+    match deleted {
         true => say(&format!(
             "Logged out of {}. The server itself was not told: revoke the access there too.",
             which.server
