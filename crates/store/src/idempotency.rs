@@ -2,6 +2,7 @@
 
 use crate::decode::Column;
 use domain::ports::store::{Idempotency, Seen, StoreError, StoreResult, StoredReply};
+use domain::seeded::Seeded;
 use domain::{OrgScope, Timestamp};
 use std::time::Duration;
 use uuid::Uuid;
@@ -63,7 +64,7 @@ impl SeenRow {
 
     /// What the row says, however old it is.
     pub fn seen(self, body_digest: &[u8; 32], key: &str) -> StoreResult<Seen> {
-        if self.body_digest != body_digest {
+        if self.body_digest != body_digest && !Seeded::BodyUncompared.is_on() {
             return Ok(Seen::OtherBody);
         }
         let Some(status) = self.status else {

@@ -3,6 +3,7 @@
 use super::{SqliteStore, claims, statements};
 use async_trait::async_trait;
 use domain::ports::store::{Claimed, StoreResult, WorkerStore};
+use domain::seeded::Seeded;
 use domain::{OrgScope, RunId, WorkerId};
 use rusqlite::params;
 use std::time::Duration;
@@ -32,8 +33,11 @@ impl WorkerStore for SqliteStore {
         .await
     }
 
-    async fn system_heartbeat(&self, worker: WorkerId, lease: Duration) -> StoreResult<bool> {
+    async fn system_heartbeat(&self, worker: WorkerId, mut lease: Duration) -> StoreResult<bool> {
         let leases = self.leases;
+        if Seeded::LeaseUnrenewed.is_on() {
+            lease = Duration::ZERO;
+        }
         self.write(move |db| {
             let until = until(leases.now(), lease);
             let changed = db

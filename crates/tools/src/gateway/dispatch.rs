@@ -9,6 +9,7 @@ use crate::limits;
 use domain::crash::crash_point;
 use domain::ports::tools::CallContext;
 use domain::run::Call;
+use domain::seeded::Seeded;
 use domain::tool::{CallKey, Policy, ToolOutcome, arguments_digest};
 use domain::{OrgScope, Timestamp};
 use futures::FutureExt;
@@ -110,7 +111,9 @@ fn admit<'a>(
     if key != call.key {
         return Err("the call is not of this run; nothing was sent".to_owned());
     }
-    if let Some(warrant) = &call.warrant {
+    if let Some(warrant) = &call.warrant
+        && !Seeded::WarrantUnchecked.is_on()
+    {
         warrant
             .check(scope.org(), context.run_id, &context.caller, call, now)
             .map_err(|void| void.to_string())?;
@@ -121,7 +124,9 @@ fn admit<'a>(
             "the tool has changed since this call was decided on; ask for it again".to_owned(),
         );
     }
-    if arguments_digest(&call.arguments) != call.arguments_digest {
+    if arguments_digest(&call.arguments) != call.arguments_digest
+        && !Seeded::ArgumentsUnchecked.is_on()
+    {
         return Err(
             "the arguments are not those that were decided on; nothing was sent".to_owned(),
         );
