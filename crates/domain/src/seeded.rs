@@ -31,6 +31,8 @@ faults! {
     ResultsReordered = "results-reordered",
     /// A cancel settles no open call.
     CallsLeftOpen = "calls-left-open",
+    /// A cancel leaves the run with whoever holds it.
+    CancelKeepsHolder = "cancel-keeps-holder",
     /// A stream that breaks off counts as the model's whole answer.
     BrokenAnswerWhole = "broken-answer-whole",
     /// Each attempt of a keyed call has a key of its own.
@@ -55,8 +57,8 @@ faults! {
     AlwaysAskGranted = "always-ask-granted",
     /// A gate that cannot tell lets the input through.
     GateFailsOpen = "gate-fails-open",
-    /// A pinned tool is offered with whatever definition its server has now.
-    PinIgnored = "pin-ignored",
+    /// The hash of a pinned tool leaves out what its server says of it.
+    PinHalfHashed = "pin-half-hashed",
     /// The HTTP client follows redirects by itself, past the egress guard.
     RedirectUnchecked = "redirect-unchecked",
     /// A name passes the egress guard if one of its addresses does.
@@ -69,7 +71,7 @@ faults! {
     AnsweredBeforeCommit = "answered-before-commit",
     /// A transition's messages do not reach the outbox.
     OutboxLost = "outbox-lost",
-    /// An entry of the org's record is chained, but not kept.
+    /// SQLite: an entry of the org's record is chained, but not kept.
     AuditEntryLost = "audit-entry-lost",
     /// A run that ends keeps its thread.
     ThreadKept = "thread-kept",
@@ -81,7 +83,7 @@ faults! {
     GrantUncounted = "grant-uncounted",
     /// What a turn reserved of the day's budget is kept beside what it used.
     BudgetTwice = "budget-twice",
-    /// SQLite: a run is read by its id, whatever its org.
+    /// A run is read by its id, whatever its org.
     OrgForgotten = "org-forgotten",
     /// SQLite: a worker takes runs without looking at its own lease.
     DeadWorkerClaims = "dead-worker-claims",

@@ -76,7 +76,7 @@ pub(super) fn stop(draft: &mut Draft, reason: Option<String>) {
         reason,
     };
     // Whoever holds the run loses it: nothing of it may be dispatched from here on.
-    draft.out.run.epoch += 1;
+    draft.out.run.epoch += u64::from(!Seeded::CancelKeepsHolder.is_on());
     done(draft, None);
 }
 

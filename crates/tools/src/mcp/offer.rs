@@ -7,7 +7,6 @@ use crate::error::ConfigError;
 use crate::executor::{Definition, Executor, Tool, outside};
 use crate::limits;
 use domain::pin::{ToolOffer, ToolPin};
-use domain::seeded::Seeded;
 use domain::tool::Effect;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -78,7 +77,7 @@ impl Rules {
                 Some(pick) => pick.name.clone(),
                 None => name(&server.name, &pin.trusted.name),
             };
-            let state = match pin.offered.as_ref().filter(|_| !Seeded::PinIgnored.is_on()) {
+            let state = match &pin.offered {
                 Some(other) => ToolState::Changed {
                     digest: other.digest.clone(),
                 },
