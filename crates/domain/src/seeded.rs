@@ -129,3 +129,7 @@ impl Seeded {
         false
     }
 }
+
+/// A release build in which one could be on does not compile.
+#[cfg(not(debug_assertions))]
+const _: () = assert!(!Seeded::NumbersReused.is_on());

@@ -232,10 +232,10 @@ impl RunStore for PostgresStore {
         } else {
             grants::commit(&self.pool, &commit).await?
         };
-        let unseen = Seeded::StaleWritePostgres
-            .is_on()
-            .then_some(Committed { promoted: None });
-        committed.or(unseen).ok_or(StoreError::Stale)
+        match committed {
+            None if Seeded::StaleWritePostgres.is_on() => Ok(Committed { promoted: None }),
+            committed => committed.ok_or(StoreError::Stale),
+        }
     }
 
     async fn get_run(&self, scope: &OrgScope, id: RunId) -> StoreResult<Option<Run>> {
