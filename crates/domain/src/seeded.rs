@@ -23,6 +23,8 @@ faults! {
     UnsafeRepeated = "unsafe-repeated",
     /// A worker's death is not counted against its run.
     CrashUncounted = "crash-uncounted",
+    /// A run that was handed over counts as one that killed its worker.
+    HandOverCounted = "hand-over-counted",
     /// The log leaves out the deltas of a turn that ended.
     DeltasUnkept = "deltas-unkept",
     /// A run's end is told twice.
@@ -35,26 +37,42 @@ faults! {
     CancelKeepsHolder = "cancel-keeps-holder",
     /// A stream that breaks off counts as the model's whole answer.
     BrokenAnswerWhole = "broken-answer-whole",
+    /// A provider's `Retry-After` is read and not kept to.
+    ToldWaitIgnored = "told-wait-ignored",
     /// Each attempt of a keyed call has a key of its own.
     KeyPerAttempt = "key-per-attempt",
     /// One person's second approval counts as another's.
     OnePersonTwice = "one-person-twice",
+    /// An approval of other arguments counts for those of now.
+    OldApprovalCounts = "old-approval-counts",
     /// Whoever started a run may approve its calls.
     OwnRunApproved = "own-run-approved",
     /// A decision is taken after the approval's time.
     LateDecision = "late-decision",
+    /// A decision is taken whatever arguments its maker saw.
+    SeenUnchecked = "seen-unchecked",
+    /// Arguments that an approver wrote are not checked.
+    EditUnchecked = "edit-unchecked",
     /// The second of two decisions is confirmed as if it stood.
     SecondConfirmed = "second-confirmed",
+    /// A decision leaves nothing in the org's record.
+    DecisionUnrecorded = "decision-unrecorded",
     /// An approved call is sent without a look at its warrant.
     WarrantUnchecked = "warrant-unchecked",
     /// A warrant is good for ever.
     WarrantOutlived = "warrant-outlived",
     /// Arguments are sent without being compared with their digest.
     ArgumentsUnchecked = "arguments-unchecked",
+    /// A tool that changed since the decision is called.
+    ChangedToolSent = "changed-tool-sent",
+    /// A tool that was denied since the decision is called.
+    DeniedToolSent = "denied-tool-sent",
     /// Not the strictest opinion on a call stands, but the last.
     LastOpinionStands = "last-opinion-stands",
     /// A grant answers where policy always asks.
     AlwaysAskGranted = "always-ask-granted",
+    /// What a run has touched is replaced by what it touches next.
+    LabelsForgotten = "labels-forgotten",
     /// A gate that cannot tell lets the input through.
     GateFailsOpen = "gate-fails-open",
     /// The hash of a pinned tool leaves out what its server says of it.
@@ -79,6 +97,8 @@ faults! {
     TwoActive = "two-active",
     /// An idempotency key answers whatever body it comes with.
     BodyUncompared = "body-uncompared",
+    /// Idempotency keys of all orgs are one space.
+    KeysOfAllOrgs = "keys-of-all-orgs",
     /// A use of a grant is not counted.
     GrantUncounted = "grant-uncounted",
     /// What a turn reserved of the day's budget is kept beside what it used.
@@ -107,6 +127,12 @@ faults! {
     WebhookIdPerAttempt = "webhook-id-per-attempt",
     /// A revoked key is remembered until its time in memory is over.
     RevokedKeyKept = "revoked-key-kept",
+    /// A key works after its end.
+    ExpiredKeyLives = "expired-key-lives",
+    /// A key may do what its role may not.
+    RoleUnchecked = "role-unchecked",
+    /// A stream begins anew whatever `Last-Event-ID` says.
+    HeaderIgnored = "header-ignored",
 }
 
 impl Seeded {

@@ -222,6 +222,7 @@ impl Engine {
             .seen
             .as_ref()
             .is_some_and(|seen| *seen != approval.arguments_digest)
+            && !Seeded::SeenUnchecked.is_on()
         {
             let expected = approval.arguments_digest;
             return Err(EngineError::DigestMismatch { expected });
@@ -233,7 +234,9 @@ impl Engine {
             // This person's part is done; others have to follow.
             return Err(EngineError::ApprovalResolved(Box::new(approval)));
         }
-        if let (true, Some(arguments)) = (decision.choice.approves(), &decision.arguments) {
+        if let (true, Some(arguments)) = (decision.choice.approves(), &decision.arguments)
+            && !Seeded::EditUnchecked.is_on()
+        {
             self.check_edited(scope, &approval, arguments.to_string())
                 .await?;
         }

@@ -119,6 +119,7 @@ fn objection(draft: &Draft, approval: &Approval, decision: &Decision) -> Option<
         .seen
         .as_ref()
         .is_some_and(|seen| *seen != approval.arguments_digest)
+        && !Seeded::SeenUnchecked.is_on()
     {
         return Some("the decision is about other arguments");
     }
@@ -170,7 +171,9 @@ fn record(draft: &mut Draft, approval: &Approval) {
         None => Actor::Server,
     };
     let decided = Decided::of(approval, approval.reason.clone());
-    draft.audit(actor, Deed::ApprovalDecided(decided));
+    if !Seeded::DecisionUnrecorded.is_on() {
+        draft.audit(actor, Deed::ApprovalDecided(decided));
+    }
     draft.event(EventBody::ApprovalResolved {
         approval_id: approval.id,
         tool_call_id: approval.call_id.clone(),

@@ -119,7 +119,7 @@ fn admit<'a>(
             .map_err(|void| void.to_string())?;
     }
     let tool = plan::find(catalog, &context.agent, &call.name)?;
-    if tool.spec.version != call.tool_version {
+    if tool.spec.version != call.tool_version && !Seeded::ChangedToolSent.is_on() {
         return Err(
             "the tool has changed since this call was decided on; ask for it again".to_owned(),
         );
@@ -152,6 +152,7 @@ fn admit<'a>(
         Policy::Ask | Policy::AlwaysAsk => {
             return Err("policy asks for approval, and nobody has given it; ask again".to_owned());
         }
+        Policy::Deny if Seeded::DeniedToolSent.is_on() => {}
         Policy::Deny => return Err("policy denies this tool now".to_owned()),
     }
     Ok((tool, arguments))
