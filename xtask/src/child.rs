@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::env;
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,6 +103,28 @@ pub fn run_with(
         bail!("interrupted");
     }
     status.with_context(|| format!("lost {program}"))
+}
+
+/// [`run`], with what the child writes to its standard output; what it writes beside is kept back unless that is asked
+/// for by the command.
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
+    let mut said = Ok(Vec::new());
+    command.stdout(Stdio::piped());
+    thread::scope(|scope| {
+        run_with(command, |child| {
+            let mut output = child
+                .stdout
+                .take()
+                .expect("the output was asked for as a pipe");
+            let said = &mut said;
+            scope.spawn(move || {
+                let mut bytes = Vec::new();
+                *said = output.read_to_end(&mut bytes).map(|_| bytes);
+            });
+        })
+    })?;
+    let said = said.context("the output of a child could not be read")?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// `cargo` as the user's own shell would run it.

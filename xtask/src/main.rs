@@ -4,6 +4,7 @@ mod bench;
 mod child;
 mod clients;
 mod deny;
+mod faults;
 mod places;
 mod races;
 mod report;
@@ -33,6 +34,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Let approve, deny, cancel and expiry meet, again and again, and check that one of them wins
     Races(races::RacesArgs),
+    /// Switch the seeded faults on, one at a time, and check that the tests catch each
+    Faults(faults::FaultsArgs),
     /// Bring PostgreSQL and NATS, print where they are, and keep them until Ctrl-C
     Services(services::ServicesArgs),
     /// Check licences, advisories and sources of every dependency
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Races(args) => races::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Services(args) => services::keep(&args),
         Command::Deny { checks } => deny::check(&checks),
     });

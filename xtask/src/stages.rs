@@ -3,7 +3,7 @@
 use crate::services::CHROMIUM;
 use crate::services::{Mode, Services};
 use crate::tally::Tally;
-use crate::{child, clients, places, report, services};
+use crate::{child, clients, faults, places, report, services};
 use anyhow::{bail, ensure};
 use clap::Args;
 use std::fs;
@@ -38,7 +38,7 @@ struct Stage {
 }
 
 /// In the order in which they run: the quickest to fail first.
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage {
         name: "fmt",
         file: "rustfmt.toml",
@@ -59,6 +59,13 @@ const STAGES: [Stage; 6] = [
         services: true,
         minutes_max: 40,
         run: cargo_test,
+    },
+    Stage {
+        name: "faults",
+        file: "docs/seeded-faults.md",
+        services: true,
+        minutes_max: 20,
+        run: |run| faults::all(services_of(run)),
     },
     Stage {
         name: "console",
@@ -193,8 +200,12 @@ fn clippy(_: &Run<'_>) -> anyhow::Result<()> {
     ]))
 }
 
+fn services_of<'a>(run: &Run<'a>) -> &'a Services {
+    run.services.expect("the stage says that it needs services")
+}
+
 fn cargo_test(run: &Run<'_>) -> anyhow::Result<()> {
-    let services = run.services.expect("the stage says that it needs services");
+    let services = services_of(run);
     let mut command = child::cargo();
     command.args(["test", "--locked"]);
     // Cargo lets --workspace win over -p; a choice of packages would do nothing.

@@ -5,6 +5,7 @@ mod warrant;
 
 use crate::grant::Remember;
 use crate::key::Principal;
+use crate::seeded::Seeded;
 use crate::{ApprovalId, CallId, RunId, ThreadId, Timestamp};
 pub use terms::{AskOptions, Terms};
 pub use warrant::Warrant;
@@ -109,12 +110,12 @@ impl Approval {
     pub fn approvers(&self) -> Vec<&Principal> {
         let mut people: Vec<&Principal> = Vec::new();
         for decision in &self.decisions {
-            let counts = decision.approve && decision.arguments_digest == self.arguments_digest;
-            if counts
-                && !people
-                    .iter()
-                    .any(|known| known.is_same_person(&decision.by))
-            {
+            let same = decision.arguments_digest == self.arguments_digest;
+            let counts = decision.approve && (same || Seeded::OldApprovalCounts.is_on());
+            let known = people
+                .iter()
+                .any(|known| known.is_same_person(&decision.by));
+            if counts && (!known || Seeded::OnePersonTwice.is_on()) {
                 people.push(&decision.by);
             }
         }
@@ -124,6 +125,7 @@ impl Approval {
     /// May this person approve it? Anybody may deny.
     pub fn may_approve(&self, person: &Principal) -> bool {
         !(self.terms.other_person && self.requested_by.is_same_person(person))
+            || Seeded::OwnRunApproved.is_on()
     }
 }
 

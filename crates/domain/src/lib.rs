@@ -23,6 +23,7 @@ pub mod policy;
 pub mod ports;
 pub mod response;
 pub mod run;
+pub mod seeded;
 pub mod session;
 pub mod step;
 pub mod thread;

@@ -2,6 +2,7 @@
 //! under the same name is withheld until a person accepts it. It does not know how a server is asked.
 
 use crate::Timestamp;
+use crate::seeded::Seeded;
 use crate::tool::arguments_digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -21,9 +22,13 @@ pub struct ToolOffer {
 impl ToolOffer {
     /// BLAKE3 (hex) of all of it.
     pub fn digest(&self) -> String {
+        let said = match Seeded::PinHalfHashed.is_on() {
+            true => "",
+            false => self.description.as_str(),
+        };
         arguments_digest(&json!({
             "name": self.name,
-            "description": self.description,
+            "description": said,
             "input_schema": self.input_schema,
             "annotations": self.annotations,
         }))

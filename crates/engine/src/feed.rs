@@ -7,6 +7,7 @@ pub(crate) use shelf::{Look, Page, Shelf, Turn};
 
 use crate::remote::Outlet;
 use domain::event::{Event, Record};
+use domain::seeded::Seeded;
 use domain::{OrgId, RunId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -290,7 +291,7 @@ impl Feed {
         let Some(floor) = ring.floor else {
             return Found::InStore;
         };
-        if after < floor {
+        if after + u64::from(Seeded::FloorOffByOne.is_on()) < floor {
             return Found::InStore;
         }
         let first = ring.events.partition_point(|event| event.seq <= after);

@@ -4,6 +4,7 @@ use crate::feed::{Feed, Found, Look, PASSED_EVENTS, Page, Turn};
 use crate::{Engine, EngineError};
 use domain::event::Event;
 use domain::ports::store::{Store, StoreError};
+use domain::seeded::Seeded;
 use domain::{OrgScope, RunId};
 use futures::Stream;
 use std::sync::Arc;
@@ -112,7 +113,8 @@ impl Watcher {
     /// last events are held by it and not for this watcher alone.
     fn portion(&mut self) -> Option<Vec<Arc<Event>>> {
         let page = self.page.as_ref()?;
-        let first = page.partition_point(|event| event.seq <= self.after);
+        let after = self.after - u64::from(Seeded::CursorOffByOne.is_on() && self.after > 0);
+        let first = page.partition_point(|event| event.seq <= after);
         let events: Vec<Arc<Event>> = page[first..].iter().take(PASSED_EVENTS).cloned().collect();
         if events.is_empty() {
             self.page = None;

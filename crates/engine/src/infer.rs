@@ -27,6 +27,7 @@ use domain::message::{Content, Message, Reasoning, Role, ToolCall};
 use domain::ports::model::{AskedCall, TurnFinish};
 use domain::response::{Response, ResponseId};
 use domain::run::{ClientTurn, Input, Run};
+use domain::seeded::Seeded;
 use domain::tool::ToolSpec;
 use domain::{ApprovalId, CallId, MessageId, OrgScope, RunId, Timestamp};
 use futures::stream::BoxStream;
@@ -157,6 +158,7 @@ impl Engine {
         let run = self.open_session(scope, session).await?;
         if let (Some(asked), Some(model)) = (&request.model, &run.request.model)
             && asked != model
+            && !Seeded::ForeignModel.is_on()
         {
             return Err(InferError::ModelMismatch {
                 session: model.clone(),

@@ -4,6 +4,7 @@ use crate::{Engine, EngineError};
 use domain::crash::crash_point;
 use domain::ports::bus::Notice;
 use domain::ports::store::StoreError;
+use domain::seeded::Seeded;
 use domain::{OrgScope, RunId, WorkerId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -92,7 +93,7 @@ pub(crate) async fn sweep(engine: Arc<Engine>) {
         };
         let jitter = Duration::from_millis(u64::from(engine.clock.uuid().as_bytes()[15]) % 50);
         tokio::select! {
-            () = tokio::time::sleep(pause + jitter) => {}
+            () = tokio::time::sleep(pause + jitter), if !Seeded::SweepOff.is_on() => {}
             () = engine.work.notified(), if !full => {}
             () = engine.draining.cancelled() => return,
         }

@@ -53,6 +53,7 @@ const SECTIONS: [(&str, &[&str]); 4] = [
             "backup",
             "limits",
             "durability",
+            "seeded-faults",
             "performance",
         ],
     ),

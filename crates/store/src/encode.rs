@@ -8,6 +8,7 @@ use domain::limits::PREVIEW_CHARS_MAX;
 use domain::message::{Message, Role};
 use domain::ports::store::{StoreError, StoreResult};
 use domain::run::{ClosedApproval, Next, Run, RunKind, Transition};
+use domain::seeded::Seeded;
 use domain::step::{Step, StepKind};
 use domain::webhook::Delivery;
 use domain::{OrgScope, Timestamp};
@@ -155,7 +156,12 @@ impl Rows {
                 .iter()
                 .map(json)
                 .collect::<StoreResult<_>>()?,
-            posts: transition.deliveries.iter().map(post).collect(),
+            posts: transition
+                .deliveries
+                .iter()
+                .filter(|_| !Seeded::OutboxLost.is_on())
+                .map(post)
+                .collect(),
         })
     }
 }

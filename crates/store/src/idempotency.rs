@@ -2,6 +2,7 @@
 
 use crate::decode::Column;
 use domain::ports::store::{Idempotency, Seen, StoreError, StoreResult, StoredReply};
+use domain::seeded::Seeded;
 use domain::{OrgScope, Timestamp};
 use std::time::Duration;
 use uuid::Uuid;
@@ -26,8 +27,12 @@ pub(crate) struct KeyColumns {
 impl KeyColumns {
     pub fn new(scope: &OrgScope, key: &Idempotency, at: Timestamp) -> Self {
         let kept = i64::try_from(KEPT.as_micros()).expect("a day fits");
+        let org = match Seeded::KeysOfAllOrgs.is_on() {
+            true => "any",
+            false => scope.org().as_str(),
+        };
         Self {
-            org: scope.org().as_str().to_owned(),
+            org: org.to_owned(),
             route: key.route.clone(),
             key: key.key.clone(),
             body_digest: key.body_digest,
@@ -63,7 +68,7 @@ impl SeenRow {
 
     /// What the row says, however old it is.
     pub fn seen(self, body_digest: &[u8; 32], key: &str) -> StoreResult<Seen> {
-        if self.body_digest != body_digest {
+        if self.body_digest != body_digest && !Seeded::BodyUncompared.is_on() {
             return Ok(Seen::OtherBody);
         }
         let Some(status) = self.status else {

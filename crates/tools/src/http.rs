@@ -13,6 +13,7 @@ use crate::egress::{Egress, Reuse};
 use crate::error::ConfigError;
 use crate::executor::{Definition, Ended, Executor, Work};
 use crate::limits;
+use domain::seeded::Seeded;
 use domain::tool::Effect;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -192,6 +193,9 @@ impl HttpTool {
             && let Ok(key) = HeaderValue::from_str(work.call.key.as_str())
         {
             headers.insert("idempotency-key", key);
+            if Seeded::KeyPerAttempt.is_on() {
+                headers.insert("idempotency-key", HeaderValue::from(work.call.attempt));
+            }
         }
         let mut request = Request::new(self.method.clone(), url);
         if let Some(body) = &self.body {

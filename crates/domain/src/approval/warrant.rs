@@ -3,6 +3,7 @@
 use super::Approval;
 use crate::key::Principal;
 use crate::run::Call;
+use crate::seeded::Seeded;
 use crate::{ApprovalId, OrgId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,7 @@ impl Warrant {
         if bound != self.binding {
             return Err(Void::OtherCall);
         }
-        if self.expires_at <= now {
+        if self.expires_at <= now && !Seeded::WarrantOutlived.is_on() {
             return Err(Void::Expired);
         }
         Ok(())

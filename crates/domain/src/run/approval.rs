@@ -9,6 +9,7 @@ use crate::approval::{
 use crate::audit::{Actor, Decided, Deed};
 use crate::event::EventBody;
 use crate::grant::{Grant, Remember};
+use crate::seeded::Seeded;
 use crate::step::StepStatus;
 use crate::tool::{ToolResult, arguments_digest};
 use serde_json::{Value, json};
@@ -111,13 +112,14 @@ fn objection(draft: &Draft, approval: &Approval, decision: &Decision) -> Option<
     if approval.status != ApprovalStatus::Pending {
         return Some("the approval is resolved");
     }
-    if approval.expires_at <= draft.at {
+    if approval.expires_at <= draft.at && !Seeded::LateDecision.is_on() {
         return Some("the approval has expired");
     }
     if decision
         .seen
         .as_ref()
         .is_some_and(|seen| *seen != approval.arguments_digest)
+        && !Seeded::SeenUnchecked.is_on()
     {
         return Some("the decision is about other arguments");
     }
@@ -169,7 +171,9 @@ fn record(draft: &mut Draft, approval: &Approval) {
         None => Actor::Server,
     };
     let decided = Decided::of(approval, approval.reason.clone());
-    draft.audit(actor, Deed::ApprovalDecided(decided));
+    if !Seeded::DecisionUnrecorded.is_on() {
+        draft.audit(actor, Deed::ApprovalDecided(decided));
+    }
     draft.event(EventBody::ApprovalResolved {
         approval_id: approval.id,
         tool_call_id: approval.call_id.clone(),

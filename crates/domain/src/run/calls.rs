@@ -7,6 +7,7 @@ use crate::approval::{Approval, ApprovalKind, ApprovalStatus, Terms};
 use crate::event::EventBody;
 use crate::limits::APPROVAL_EXPIRY;
 use crate::message::{Content, Message, Role, ToolCall};
+use crate::seeded::Seeded;
 use crate::step::{LedgerCall, Step, StepKind, StepStatus};
 use crate::tool::{CallKey, Effect, ToolOutcome, ToolResult};
 use crate::{ApprovalId, CallId, MessageId, Timestamp};
@@ -288,13 +289,14 @@ fn count_wait(draft: &mut Draft) {
 
 /// Adds the results of all calls to the history, in the order asked: each call has exactly one.
 pub(super) fn tell_results(draft: &mut Draft) {
-    let run_id = draft.out.run.id;
-    let mut messages = Vec::new();
-    for call in draft.out.run.calls() {
+    let mut calls = draft.out.run.calls().to_vec();
+    let moved = usize::from(Seeded::ResultsReordered.is_on()).min(calls.len());
+    calls.rotate_left(moved);
+    for call in calls {
         let CallState::Settled { result } = &call.state else {
             continue;
         };
-        messages.push(Message {
+        draft.out.messages.push(Message {
             id: MessageId::new(draft.derive("result", call.step_index)),
             role: Role::Tool,
             content: Content::Text(result.content.clone()),
@@ -302,11 +304,10 @@ pub(super) fn tell_results(draft: &mut Draft) {
             tool_call_id: Some(call.id.clone()),
             is_error: result.is_error,
             reasoning: None,
-            run_id: Some(run_id),
+            run_id: Some(draft.out.run.id),
             created_at: draft.at,
         });
     }
-    draft.out.messages.append(&mut messages);
 }
 
 pub(super) fn open_calls(draft: &mut Draft) -> Option<&mut Vec<Call>> {

@@ -4,6 +4,7 @@ use super::{Refused, Run, Transition};
 use crate::Timestamp;
 use crate::audit::{Actor, Deed, Entry};
 use crate::event::{DeltaBlock, Event, EventBody, Record};
+use crate::seeded::Seeded;
 use uuid::Uuid;
 
 /// A transition in the making. Events take their numbers here and nowhere else.
@@ -44,7 +45,9 @@ impl Draft {
     pub fn deltas(&mut self, block: Option<DeltaBlock>) {
         if let Some(block) = block.filter(|block| !block.pieces.is_empty()) {
             self.out.run.next_seq = block.end_seq();
-            self.out.records.push(Record::Deltas(block));
+            if !Seeded::DeltasUnkept.is_on() {
+                self.out.records.push(Record::Deltas(block));
+            }
         }
     }
 

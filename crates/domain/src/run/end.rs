@@ -10,6 +10,7 @@ use crate::event::EventBody;
 use crate::failure::Failure;
 use crate::key::Principal;
 use crate::limits::TURN_EVENTS_MAX;
+use crate::seeded::Seeded;
 use crate::step::StepStatus;
 use crate::tool::ToolResult;
 use serde_json::json;
@@ -75,7 +76,7 @@ pub(super) fn stop(draft: &mut Draft, reason: Option<String>) {
         reason,
     };
     // Whoever holds the run loses it: nothing of it may be dispatched from here on.
-    draft.out.run.epoch += 1;
+    draft.out.run.epoch += u64::from(!Seeded::CancelKeepsHolder.is_on());
     done(draft, None);
 }
 
@@ -111,7 +112,7 @@ pub(super) fn close_calls(draft: &mut Draft, why: &str) {
         .run
         .calls()
         .iter()
-        .filter(|call| !call.is_settled())
+        .filter(|call| !call.is_settled() && !Seeded::CallsLeftOpen.is_on())
         .cloned()
         .collect();
     let session = draft.out.run.thread_id().is_none();
@@ -163,12 +164,16 @@ fn done(draft: &mut Draft, error: Option<Failure>) {
     };
     draft.event(EventBody::RunStatus { status });
     let usage = draft.out.run.usage;
-    draft.event(EventBody::Done {
+    let done = EventBody::Done {
         status,
         summary,
         usage,
         error,
-    });
+    };
+    if Seeded::DoneTwice.is_on() {
+        draft.event(done.clone());
+    }
+    draft.event(done);
     debug_assert!(matches!(
         status,
         RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled

@@ -3,6 +3,7 @@
 use super::{CallState, Draft, Phase, Refused, RunState, Transition, calls, end, probe, turn};
 use crate::failure::{Failure, FailureCode};
 use crate::limits::{CRASHES_MAX, TURN_EVENTS_MAX};
+use crate::seeded::Seeded;
 use crate::step::StepStatus;
 use crate::tool::Effect;
 use crate::usage::Usage;
@@ -13,7 +14,7 @@ pub(super) fn recovered(mut draft: Draft, crashed: bool) -> Result<Transition, R
     if draft.out.run.status().is_terminal() {
         return draft.refuse("recovered", "it has ended");
     }
-    if crashed {
+    if crashed && !Seeded::CrashUncounted.is_on() || Seeded::HandOverCounted.is_on() {
         draft.out.run.crashes += 1;
     }
     if draft.out.run.crashes >= CRASHES_MAX {
@@ -26,7 +27,9 @@ pub(super) fn recovered(mut draft: Draft, crashed: bool) -> Result<Transition, R
             phase: Phase::Model(in_flight),
         } => {
             // The dead attempt may have told watchers of any number of its block.
-            draft.out.run.next_seq += TURN_EVENTS_MAX;
+            if !Seeded::NumbersReused.is_on() {
+                draft.out.run.next_seq += TURN_EVENTS_MAX;
+            }
             let unknown = Usage {
                 estimated: true,
                 ..Usage::default()
@@ -68,6 +71,9 @@ pub(super) fn recovered(mut draft: Draft, crashed: bool) -> Result<Transition, R
 
 /// A call that was perhaps sent: sent again where that is allowed, else put before a person.
 fn retake(draft: &mut Draft, mut call: super::Call) {
+    if Seeded::UnsafeRepeated.is_on() {
+        call.effect = Effect::Keyed;
+    }
     match (&call.state, call.effect) {
         (CallState::Dispatched { .. }, Effect::Idempotent | Effect::Keyed) => {
             call.attempt += 1;

@@ -10,6 +10,7 @@ use crate::failure::{Failure, FailureCode};
 use crate::lane::LaneChoice;
 use crate::limits::{MALFORMED_TURNS_MAX, SUMMARY_CHARS_MAX, TURN_ATTEMPTS_MAX};
 use crate::message::{Content, Message, Reasoning, Role};
+use crate::seeded::Seeded;
 use crate::step::{Step, StepKind, StepStatus};
 use crate::usage::Usage;
 use crate::{MessageId, Timestamp};
@@ -169,12 +170,14 @@ pub(super) fn restart(
     reason: &str,
     failed_lane: Option<String>,
 ) {
-    draft.event(EventBody::TurnRestarted {
-        turn: turn.turn,
-        attempt: turn.attempt + 1,
-        message_id: turn.message_id,
-        reason: reason.to_owned(),
-    });
+    if !Seeded::RestartUntold.is_on() {
+        draft.event(EventBody::TurnRestarted {
+            turn: turn.turn,
+            attempt: turn.attempt + 1,
+            message_id: turn.message_id,
+            reason: reason.to_owned(),
+        });
+    }
     let mut failed_lanes = turn.failed_lanes;
     failed_lanes.extend(failed_lane);
     let step_index = draft.take_step();

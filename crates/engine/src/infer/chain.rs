@@ -7,6 +7,7 @@ use domain::context::{Block, Context};
 use domain::limits::{CHAIN_BYTES_MAX, CHAIN_DEPTH_MAX, RESPONSE_ROUNDS_MAX, RESPONSE_TTL};
 use domain::message::Message;
 use domain::response::{Response, ResponseId};
+use domain::seeded::Seeded;
 use domain::{CallId, OrgId, OrgScope, RunId};
 use std::sync::Arc;
 
@@ -120,8 +121,16 @@ impl Chains {
     }
 
     pub fn keep(&self, scope: &OrgScope, link: Arc<Link>) {
-        let key = (scope.org().clone(), link.response.session, link.response.id);
+        let key = Self::key(scope, link.response.session, link.response.id);
         self.cache.insert(key, link);
+    }
+
+    fn key(scope: &OrgScope, session: RunId, id: ResponseId) -> (OrgId, RunId, ResponseId) {
+        if Seeded::CacheKeyWithoutOrg.is_on() {
+            let any = OrgId::new("any").expect("this is a slug");
+            return (any, RunId::new(id.uuid()), id);
+        }
+        (scope.org().clone(), session, id)
     }
 }
 
@@ -164,7 +173,7 @@ impl Engine {
         session: RunId,
         id: ResponseId,
     ) -> Result<Option<Arc<Link>>, InferError> {
-        let key = |id| (scope.org().clone(), session, id);
+        let key = |id| Chains::key(scope, session, id);
         let oldest = self.clock.now().as_micros() - micros(RESPONSE_TTL);
         let mut missing = Vec::new();
         let mut found = None;

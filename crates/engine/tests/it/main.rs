@@ -8,6 +8,7 @@ mod fakes;
 mod grants;
 mod infer;
 mod journal;
+mod leases;
 mod metered;
 mod races;
 mod rounds;

@@ -10,6 +10,7 @@ use crate::offline::{self, Recital};
 use domain::failure::{Failure, FailureCode};
 use domain::lane::{Considered, LaneChoice, LaneHealth, LaneVerdict};
 use domain::ports::model::{ModelError, TurnEvent, TurnFinish, TurnRequest};
+use domain::seeded::Seeded;
 use domain::usage::Usage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -263,7 +264,7 @@ impl Turn {
         let pause = match fault.remedy() {
             Remedy::NextLane => None,
             Remedy::Again(wait) => {
-                if let Some(wait) = wait {
+                if let Some(wait) = wait.filter(|_| !Seeded::ToldWaitIgnored.is_on()) {
                     lane.rest(wait);
                 }
                 let waits = wait.is_none_or(|wait| wait <= retries.retry_after_max());

@@ -6,6 +6,7 @@ use crate::app::HttpSettings;
 use domain::key::{Key, KeyDigest};
 use domain::ports::clock::Clock;
 use domain::ports::store::{Store, StoreError};
+use domain::seeded::Seeded;
 use domain::{KeyId, OrgId, Timestamp};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -163,6 +164,7 @@ impl KeyRing {
             .held
             .values()
             .filter(|held| held.key.id == id && held.key.org == *org)
+            .filter(|_| !Seeded::RevokedKeyKept.is_on())
             .map(|held| held.key.digest)
             .collect();
         for digest in digests {

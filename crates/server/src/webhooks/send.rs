@@ -4,6 +4,7 @@ use super::sign::signatures;
 use crate::config::Webhook;
 use ::tools::egress::{Egress, Reuse, refusal};
 use domain::Timestamp;
+use domain::seeded::Seeded;
 use domain::webhook::Posted;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
@@ -29,7 +30,11 @@ pub enum Sent {
 
 /// The message's id as receivers see it: the same in every attempt, and rising.
 pub fn message_id(posted: &Posted) -> String {
-    format!("msg_{:016x}_{}", posted.seq, posted.delivery.id.simple())
+    let mut seq = posted.seq;
+    if Seeded::WebhookIdPerAttempt.is_on() {
+        seq += u64::from(posted.attempts);
+    }
+    format!("msg_{seq:016x}_{}", posted.delivery.id.simple())
 }
 
 pub async fn send(egress: &Egress, webhook: &Webhook, posted: &Posted, now: Timestamp) -> Sent {
@@ -81,5 +86,35 @@ fn judge(response: &Response) -> Sent {
     Sent::Failed {
         error,
         wait: seconds.map(Duration::from_secs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::OrgId;
+    use domain::webhook::{Delivery, DeliveryState, Topic};
+    use uuid::Uuid;
+
+    #[test]
+    fn every_attempt_has_the_messages_own_id() {
+        let now = Timestamp::from_micros(0);
+        let attempt = |attempts| Posted {
+            seq: 7,
+            org: OrgId::new("acme").unwrap(),
+            delivery: Delivery {
+                id: Uuid::from_u128(5),
+                endpoint: "desk".to_owned(),
+                topic: Topic::RunCompleted,
+                body: "{}".to_owned(),
+                at: now,
+            },
+            state: DeliveryState::Pending,
+            attempts,
+            due_at: now,
+            last_error: None,
+            delivered_at: None,
+        };
+        assert_eq!(message_id(&attempt(1)), message_id(&attempt(2)));
     }
 }

@@ -19,6 +19,9 @@ pub const GATE: &str = "held";
 const AGENT: &str = "---\nname: Worker\ndescription: Does as it is told.\n\
 tools: [record, recorded, plain, keyed, gated, lookup]\n---\nYou do as you are told.\n";
 
+/// Names the seeded fault that is switched on, if one is.
+const SEEDED: &str = "RUNYARD_SEEDED_FAULT";
+
 /// Leases short enough for a sweep of many starts. A server that shares nothing does not need them.
 pub const QUICK: [(&str, &str); 4] = [
     ("RUNYARD_LIMIT_LEASE_MS", "2000"),
@@ -169,6 +172,9 @@ impl World {
             .env("RUNYARD_OWNER_KEY", KEY)
             .env("RUNYARD_DETECT", "false")
             .env("RUNYARD_LOG", "warn");
+        if let Some(fault) = std::env::var_os(SEEDED) {
+            command.env(SEEDED, fault);
+        }
         if let Some(scratch) = &self.scratch {
             command.env("RUNYARD_DATABASE_URL", scratch.url());
         }

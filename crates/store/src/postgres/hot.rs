@@ -9,6 +9,7 @@ use crate::encode::Rows;
 use async_trait::async_trait;
 use domain::RunId;
 use domain::ports::store::{Committed, StoreError, StoreResult};
+use domain::seeded::Seeded;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -211,7 +212,9 @@ async fn commit_many(
         &column(writes, |write| write.rows.run.version),
         &column(writes, |write| write.rows.run.body.as_str()),
         &column(writes, |write| write.rows.run.at),
-        &column(writes, |write| write.rows.run.terminal),
+        &column(writes, |write| {
+            write.rows.run.terminal && !Seeded::ThreadKept.is_on()
+        }),
         &column(writes, |write| write.rows.preview.as_deref()),
         &column(writes, |write| added(&write.rows)),
     ];

@@ -5,6 +5,7 @@ use super::{PostgresStore, claims, db_now, statements};
 use crate::decode::{self, Column};
 use async_trait::async_trait;
 use domain::ports::store::{Claimed, HeldRun, StoreResult, WorkerStore};
+use domain::seeded::Seeded;
 use domain::{OrgScope, RunId, WorkerId};
 use std::time::Duration;
 
@@ -33,7 +34,10 @@ impl WorkerStore for PostgresStore {
         Ok(())
     }
 
-    async fn system_heartbeat(&self, worker: WorkerId, lease: Duration) -> StoreResult<bool> {
+    async fn system_heartbeat(&self, worker: WorkerId, mut lease: Duration) -> StoreResult<bool> {
+        if Seeded::LeaseUnrenewed.is_on() {
+            lease = Duration::ZERO;
+        }
         let rows = self
             .leases
             .read(HEARTBEAT, &[&worker.uuid(), &micros(lease)])

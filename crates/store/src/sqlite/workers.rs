@@ -4,6 +4,7 @@ use super::{SqliteStore, claims, statements};
 use crate::decode::{self, Column};
 use async_trait::async_trait;
 use domain::ports::store::{Claimed, HeldRun, StoreResult, WorkerStore};
+use domain::seeded::Seeded;
 use domain::{OrgScope, RunId, WorkerId};
 use rusqlite::params;
 use std::time::Duration;
@@ -36,8 +37,11 @@ impl WorkerStore for SqliteStore {
         .await
     }
 
-    async fn system_heartbeat(&self, worker: WorkerId, lease: Duration) -> StoreResult<bool> {
+    async fn system_heartbeat(&self, worker: WorkerId, mut lease: Duration) -> StoreResult<bool> {
         let leases = self.leases;
+        if Seeded::LeaseUnrenewed.is_on() {
+            lease = Duration::ZERO;
+        }
         self.write(move |db| {
             let until = until(leases.now(), lease);
             let changed = db

@@ -10,6 +10,7 @@ mod tests;
 use super::fault::{Fault, Reach, Trouble, Work, reach, store_error};
 use domain::crash::crash_point;
 use domain::ports::store::{StoreError, StoreResult};
+use domain::seeded::Seeded;
 use rusqlite::Connection;
 use std::fs::File;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -234,7 +235,7 @@ fn commit_group(db: &Connection, group: &mut Vec<Box<dyn Job>>) -> Reach {
     }
 }
 
-fn run_group(db: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+fn run_group(db: &Connection, group: &mut Vec<Box<dyn Job>>) -> rusqlite::Result<()> {
     let run = |sql: &str| db.prepare_cached(sql)?.execute([]).map(|_| ());
     run("BEGIN IMMEDIATE")?;
     if !run_together(db, group)? {
@@ -253,6 +254,9 @@ fn run_group(db: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()
         }
     }
     crash_point("store.before_commit");
+    if Seeded::AnsweredBeforeCommit.is_on() {
+        group.drain(..).for_each(|job| job.answer());
+    }
     run("COMMIT")
 }
 

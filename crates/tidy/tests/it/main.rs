@@ -10,6 +10,7 @@ mod manifests;
 mod migrations;
 mod ports;
 mod repository;
+mod seeded;
 mod sizes;
 mod words;
 

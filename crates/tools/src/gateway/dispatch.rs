@@ -9,6 +9,7 @@ use crate::limits;
 use domain::crash::crash_point;
 use domain::ports::tools::CallContext;
 use domain::run::Call;
+use domain::seeded::Seeded;
 use domain::tool::{CallKey, Policy, ToolOutcome, arguments_digest};
 use domain::{OrgScope, Timestamp};
 use futures::FutureExt;
@@ -110,18 +111,22 @@ fn admit<'a>(
     if key != call.key {
         return Err("the call is not of this run; nothing was sent".to_owned());
     }
-    if let Some(warrant) = &call.warrant {
+    if let Some(warrant) = &call.warrant
+        && !Seeded::WarrantUnchecked.is_on()
+    {
         warrant
             .check(scope.org(), context.run_id, &context.caller, call, now)
             .map_err(|void| void.to_string())?;
     }
     let tool = plan::find(catalog, &context.agent, &call.name)?;
-    if tool.spec.version != call.tool_version {
+    if tool.spec.version != call.tool_version && !Seeded::ChangedToolSent.is_on() {
         return Err(
             "the tool has changed since this call was decided on; ask for it again".to_owned(),
         );
     }
-    if arguments_digest(&call.arguments) != call.arguments_digest {
+    if arguments_digest(&call.arguments) != call.arguments_digest
+        && !Seeded::ArgumentsUnchecked.is_on()
+    {
         return Err(
             "the arguments are not those that were decided on; nothing was sent".to_owned(),
         );
@@ -147,6 +152,7 @@ fn admit<'a>(
         Policy::Ask | Policy::AlwaysAsk => {
             return Err("policy asks for approval, and nobody has given it; ask again".to_owned());
         }
+        Policy::Deny if Seeded::DeniedToolSent.is_on() => {}
         Policy::Deny => return Err("policy denies this tool now".to_owned()),
     }
     Ok((tool, arguments))

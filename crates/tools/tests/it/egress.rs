@@ -370,6 +370,7 @@ async fn a_name_that_is_not_found_is_told_before_any_effect() {
 
 #[tokio::test]
 async fn a_name_that_lies_reaches_no_trap() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let traps = Traps::set().await;
     for inside in INSIDE.iter().chain(&INSIDE_V6) {
         let script = Script::new(&[&[inside]]);
