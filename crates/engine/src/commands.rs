@@ -28,18 +28,16 @@ impl Engine {
     ) -> Result<Run, EngineError> {
         let mut writing = self.writing(scope, id).await;
         loop {
-            if let Some(mailbox) = self.drivers.mailbox(scope.org(), id) {
-                let (reply, answer) = oneshot::channel();
-                let mail = Mail::Cancel {
-                    reason: reason.clone(),
-                    by: by.cloned(),
-                    reply,
-                };
-                if mailbox.send(mail).await.is_ok()
-                    && let Ok(answer) = answer.await
-                {
-                    return answer;
-                }
+            let (reply, answer) = oneshot::channel();
+            let letter = || Mail::Cancel {
+                reason: reason.clone(),
+                by: by.cloned(),
+                reply,
+            };
+            if self.drivers.post(scope.org(), id, letter).await
+                && let Ok(answer) = answer.await
+            {
+                return answer;
             }
             let run = self
                 .store
@@ -86,18 +84,16 @@ impl Engine {
         let run_id = self.stored_approval(scope, id).await?.run_id;
         let mut writing = self.writing(scope, run_id).await;
         loop {
-            if let Some(mailbox) = self.drivers.mailbox(scope.org(), run_id) {
-                let (reply, answer) = oneshot::channel();
-                let mail = Mail::Resolve {
-                    id,
-                    decision: Box::new(decision.clone()),
-                    reply,
-                };
-                if mailbox.send(mail).await.is_ok()
-                    && let Ok(answer) = answer.await
-                {
-                    return answer;
-                }
+            let (reply, answer) = oneshot::channel();
+            let letter = || Mail::Resolve {
+                id,
+                decision: Box::new(decision.clone()),
+                reply,
+            };
+            if self.drivers.post(scope.org(), run_id, letter).await
+                && let Ok(answer) = answer.await
+            {
+                return answer;
             }
             let (approval, decision) = match self.judge_decision(scope, id, decision.clone()).await
             {

@@ -93,9 +93,27 @@ impl Drivers {
         self.mailbox(org, run).is_some()
     }
 
-    pub fn mailbox(&self, org: &OrgId, run: RunId) -> Option<mpsc::Sender<Mail>> {
+    fn mailbox(&self, org: &OrgId, run: RunId) -> Option<mpsc::Sender<Mail>> {
         let map = self.map.lock().expect("no holder of this lock panics");
         map.get(&(org.clone(), run)).cloned()
+    }
+
+    /// Puts a letter into the mailbox of whoever drives the run; false if nobody does. Whoever waits for the answer holds no
+    /// sender while waiting: a letter that arrives in the moment in which its reader leaves lies there for as long as anybody
+    /// holds one, unread, with the means to answer it.
+    pub async fn post(&self, org: &OrgId, run: RunId, letter: impl FnOnce() -> Mail) -> bool {
+        match self.mailbox(org, run) {
+            Some(mailbox) => mailbox.send(letter()).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Tells whoever drives the run that another process may have changed it. A full mailbox is read soon, and each letter
+    /// ends in a look at the run's version.
+    pub fn nudge(&self, org: &OrgId, run: RunId) {
+        if let Some(mailbox) = self.mailbox(org, run) {
+            let _ = mailbox.try_send(Mail::Look);
+        }
     }
 
     /// `last` is the number of the run's last event in the store. `None` if the run has a driver already.
@@ -128,9 +146,7 @@ impl Drivers {
             if let Some(seat) = self.enter(feed.clone(), last) {
                 return seat;
             }
-            if let Some(mailbox) = self.mailbox(&feed.key.0, feed.key.1) {
-                let _ = mailbox.try_send(Mail::Look);
-            }
+            self.nudge(&feed.key.0, feed.key.1);
             left.await;
         }
     }
@@ -328,3 +344,6 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 //! it may be lost: whoever was not told finds it in the store a little later.
 
 use crate::Engine;
-use crate::driver::Mail;
 use crate::feed::{Feed, Heard};
 use domain::event::Event;
 use domain::ports::bus::{Bus, Notice};
@@ -189,10 +188,7 @@ impl Engine {
                 Some(Notice::Inbox { .. }) => self.inbox.notify_waiters(),
                 Some(Notice::Tell { org, run }) => self.feeds.tell_again(&org, run),
                 Some(Notice::Changed { org, run }) => {
-                    if let Some(mailbox) = self.drivers.mailbox(&org, run) {
-                        // A full mailbox is read soon, and each letter ends in a look at the run's version.
-                        let _ = mailbox.try_send(Mail::Look);
-                    }
+                    self.drivers.nudge(&org, run);
                 }
                 None => return,
             }

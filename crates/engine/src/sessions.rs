@@ -248,14 +248,14 @@ impl Engine {
         run: Run,
         input: Input,
     ) -> Result<bool, EngineError> {
-        if let Some(mailbox) = self.drivers.mailbox(scope.org(), run.id) {
+        if self.drivers.has(scope.org(), run.id) {
             let (reply, answer) = oneshot::channel();
-            let mail = Mail::Feed {
+            let letter = || Mail::Feed {
                 input: Box::new(input),
                 version: run.version,
                 reply,
             };
-            if mailbox.send(mail).await.is_ok()
+            if self.drivers.post(scope.org(), run.id, letter).await
                 && let Ok(answer) = answer.await
             {
                 return answer;
