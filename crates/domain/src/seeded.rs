@@ -39,8 +39,14 @@ faults! {
     BrokenAnswerWhole = "broken-answer-whole",
     /// A provider's `Retry-After` is read and not kept to.
     ToldWaitIgnored = "told-wait-ignored",
+    /// A budget of steps allows one more.
+    OneTurnMore = "one-turn-more",
+    /// The time that people take counts as the run's.
+    WaitCounted = "wait-counted",
     /// Each attempt of a keyed call has a key of its own.
     KeyPerAttempt = "key-per-attempt",
+    /// A keyed SQL tool does not look whether its call was carried out.
+    LedgerUnread = "ledger-unread",
     /// One person's second approval counts as another's.
     OnePersonTwice = "one-person-twice",
     /// An approval of other arguments counts for those of now.
@@ -79,6 +85,8 @@ faults! {
     PinHalfHashed = "pin-half-hashed",
     /// The HTTP client follows redirects by itself, past the egress guard.
     RedirectUnchecked = "redirect-unchecked",
+    /// A redirect to another origin is sent the headers of the first.
+    SecretsRedirected = "secrets-redirected",
     /// A name passes the egress guard if one of its addresses does.
     OneGoodAddress = "one-good-address",
     /// SQLite: a commit does not look whether it changed its run.
@@ -111,6 +119,10 @@ faults! {
     CacheKeyWithoutOrg = "cache-key-without-org",
     /// A session's turn may name another model.
     ForeignModel = "foreign-model",
+    /// A turn may answer calls that nobody made, and leave out others.
+    AnswersUnchecked = "answers-unchecked",
+    /// A device's journal may tell another story of what it told before.
+    ForkAccepted = "fork-accepted",
     /// A feed says that it has the event below its first.
     FloorOffByOne = "floor-off-by-one",
     /// A page is read from the cursor's own event on.
@@ -123,6 +135,10 @@ faults! {
     SentUnheld = "sent-unheld",
     /// A driver goes on with a run that another worker has taken.
     ZombieGoesOn = "zombie-goes-on",
+    /// A commit whose answer was lost counts as made.
+    LostAnswerTrusted = "lost-answer-trusted",
+    /// A driver that takes over another's write does not tell its watchers what that told.
+    OthersEventsUntold = "others-events-untold",
     /// Each attempt of a webhook has an id of its own.
     WebhookIdPerAttempt = "webhook-id-per-attempt",
     /// A revoked key is remembered until its time in memory is over.
@@ -131,6 +147,8 @@ faults! {
     ExpiredKeyLives = "expired-key-lives",
     /// A key may do what its role may not.
     RoleUnchecked = "role-unchecked",
+    /// A session's token works for every session.
+    TokenOfAnySession = "token-of-any-session",
     /// A stream begins anew whatever `Last-Event-ID` says.
     HeaderIgnored = "header-ignored",
 }

@@ -177,7 +177,9 @@ impl Engine {
             (None, Some(previous)) => Some(self.link(scope, session, previous).await?),
             (None, None) => None,
         };
-        check_answers(parent.as_deref(), &request.input)?;
+        if !Seeded::AnswersUnchecked.is_on() {
+            check_answers(parent.as_deref(), &request.input)?;
+        }
         if parent
             .as_ref()
             .is_some_and(|parent| is_too_long(&parent.response))

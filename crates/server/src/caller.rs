@@ -93,6 +93,7 @@ impl Caller<UsesSession> {
     /// A token of another session sees this one as little as another org does.
     pub fn check_session(&self, session: domain::RunId) -> Result<(), Problem> {
         match self.key.role {
+            Role::Session if Seeded::TokenOfAnySession.is_on() => Ok(()),
             Role::Session if self.key.session != Some(session) => {
                 Err(Problem::new(Code::not_found))
             }

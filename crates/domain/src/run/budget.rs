@@ -2,6 +2,7 @@
 
 use super::{Draft, Partial, Refused, Run, RunState, Transition, end};
 use crate::failure::{Failure, FailureCode};
+use crate::seeded::Seeded;
 
 impl Run {
     /// Why its budget allows no other model turn, if so.
@@ -13,7 +14,9 @@ impl Run {
 /// Why another model turn may not begin, if so.
 pub(super) fn exhausted(run: &Run) -> Option<Failure> {
     let budget = &run.request.budget;
-    let spent = |limit: Option<u64>, used: u64| limit.filter(|limit| used >= *limit);
+    let spent = |limit: Option<u64>, used: u64| {
+        limit.filter(|limit| used >= *limit + u64::from(Seeded::OneTurnMore.is_on()))
+    };
     if let Some(limit) = spent(budget.max_steps.map(u64::from), u64::from(run.turns)) {
         return Some(over(
             FailureCode::BudgetSteps,

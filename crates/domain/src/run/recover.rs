@@ -14,7 +14,7 @@ pub(super) fn recovered(mut draft: Draft, crashed: bool) -> Result<Transition, R
     if draft.out.run.status().is_terminal() {
         return draft.refuse("recovered", "it has ended");
     }
-    if crashed && !Seeded::CrashUncounted.is_on() || Seeded::HandOverCounted.is_on() {
+    if (crashed && !Seeded::CrashUncounted.is_on()) || Seeded::HandOverCounted.is_on() {
         draft.out.run.crashes += 1;
     }
     if draft.out.run.crashes >= CRASHES_MAX {

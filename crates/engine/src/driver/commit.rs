@@ -60,7 +60,7 @@ impl Driver {
                 Err(StoreError::GrantGone) => return Err(Halt::GrantGone),
                 Err(StoreError::UnknownOutcome(source)) => {
                     tracing::warn!(run.id = %self.run.id, error = %source, "a commit's answer was lost");
-                    if self.landed(&transition).await? {
+                    if Seeded::LostAnswerTrusted.is_on() || self.landed(&transition).await? {
                         self.accept(transition, Committed { promoted: None });
                         return Ok(true);
                     }
@@ -148,7 +148,9 @@ impl Driver {
             .read_log(&self.scope, self.run.id, after, u32::MAX)
             .await
             .map_err(Halt::Store)?;
-        self.seat.feed.commit(missed);
+        if !Seeded::OthersEventsUntold.is_on() {
+            self.seat.feed.commit(missed);
+        }
         self.run = fresh;
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! Runs that change hands while a process holds them, or that nobody was told of.
+//! Runs that another process takes or writes to while one drives them, and runs that nobody was told of.
 
+use crate::approvals::decision;
 use crate::fakes::Say;
 use crate::on_both_stores;
 use crate::world::World;
@@ -12,6 +13,7 @@ use std::time::Duration;
 on_both_stores!(
     a_driver_whose_run_was_taken_writes_nothing_more,
     a_run_that_nobody_was_told_of_is_found,
+    watchers_are_told_what_another_process_wrote,
 );
 
 /// Much longer than the pause of a sweep.
@@ -53,5 +55,33 @@ async fn a_run_that_nobody_was_told_of_is_found(world: World) {
     // Nobody tells the other process of it, and its first look came too early.
     let followed = tokio::time::timeout(SOON, world.follow(&live, run.id, 0)).await;
     assert!(followed.is_ok(), "the run was not taken up");
+    assert_eq!(world.check_ended(run.id).await, RunStatus::Completed);
+}
+
+async fn watchers_are_told_what_another_process_wrote(world: World) {
+    let (driver, other) = (world.process().await, world.process().await);
+    world.model.play(|messages| match messages.last() {
+        Some(message) if message.tool_call_id.is_some() => vec![Say::Text("done")],
+        _ => vec![
+            Say::Call("read_slow", "{}".to_owned()),
+            Say::Call("pay_ask", "{}".to_owned()),
+        ],
+    });
+    let run = world.begin(&driver, "go").await;
+    let asked = |body: &EventBody| matches!(body, EventBody::ApprovalRequested { .. });
+    let seen = world.follow_until(&driver, run.id, 0, asked).await;
+    let Some(EventBody::ApprovalRequested { approval }) = seen.last().map(|event| &event.body)
+    else {
+        panic!("an approval was asked for");
+    };
+    let watched = world.follow(&driver, run.id, 0);
+    let decided = async {
+        let denied = decision(false, 1);
+        let denied = other.engine.resolve(&world.scope, approval.id, denied);
+        denied.await.expect("it is open");
+        world.tools.open(1);
+    };
+    let (watched, ()) = tokio::join!(watched, decided);
+    assert_eq!(watched, world.log(run.id).await);
     assert_eq!(world.check_ended(run.id).await, RunStatus::Completed);
 }

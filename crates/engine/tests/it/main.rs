@@ -9,6 +9,7 @@ mod grants;
 mod infer;
 mod journal;
 mod leases;
+mod lost_answers;
 mod metered;
 mod races;
 mod rounds;

@@ -39,6 +39,8 @@ pub struct World {
     pub tools: Arc<FakeTools>,
     pub clock: Arc<TestClock>,
     pub scope: OrgScope,
+    /// Of the database, for tests that meddle with it.
+    pub address: String,
     daily: Mutex<DayBudget>,
 }
 
@@ -131,6 +133,7 @@ pub fn run<F: Future<Output = ()>>(database: Database, test: impl FnOnce(World) 
             tools: Arc::new(FakeTools::new()),
             clock: Arc::new(TestClock::default()),
             scope: OrgScope::new(OrgId::new("acme").expect("a slug")),
+            address: scratch.address(),
             daily: Mutex::default(),
         };
         // The long form of the races takes its time.

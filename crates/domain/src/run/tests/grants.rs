@@ -158,6 +158,10 @@ fn a_run_has_met_what_its_dispatched_calls_touch() {
     let labels = |labels: &[crate::policy::Label]| labels.iter().copied().collect::<Labels>();
     let private = labels(&[crate::policy::Label::ReadsPrivate]);
     let changes = labels(&[crate::policy::Label::ChangesState]);
+    let both = labels(&[
+        crate::policy::Label::ReadsPrivate,
+        crate::policy::Label::ChangesState,
+    ]);
     let mut read = call("read", Effect::Idempotent, Verdict::Run);
     read.judgement.labels = private;
     let mut denied = call(
@@ -177,7 +181,7 @@ fn a_run_has_met_what_its_dispatched_calls_touch() {
     );
     let calls = vec![run.calls()[2].id.clone()];
     let run = step(&run, Input::Dispatching { calls }, 2).run;
-    assert_eq!(run.met, private.and(changes));
+    assert_eq!(run.met, both);
     let stored: Run =
         serde_json::from_str(&serde_json::to_string(&run).expect("JSON")).expect("a run");
     assert_eq!(stored.met, run.met);
