@@ -115,7 +115,13 @@ impl Bench<'_> {
     /// Says what caught the fault, or what did not though it should have.
     fn catches(&self, fault: &Fault) -> anyhow::Result<bool> {
         let begun = Instant::now();
-        let verdict = self.run(&fault.tests, Some(&fault.name))?;
+        let verdict = match self.run(&fault.tests, Some(&fault.name)) {
+            Err(error) if !child::interrupted() => {
+                report::line(format_args!("{:<24} NOT caught: {error:#}", fault.name));
+                return Ok(false);
+            }
+            verdict => verdict?,
+        };
         let elapsed = report::elapsed(begun.elapsed());
         for test in verdict.passed() {
             report::line(format_args!("{:<24} NOT caught by {test}", fault.name));

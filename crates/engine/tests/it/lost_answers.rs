@@ -32,17 +32,18 @@ async fn cut_in_the_last_commit(world: World) {
     let client = connect(&world).await;
     let lock = client.batch_execute("BEGIN; SELECT 1 FROM runs FOR UPDATE");
     lock.await.expect("the rows are free");
-    world.model.open(1);
-    let waits = || async {
-        let found = client.query(WAITING, &[]).await;
-        !found.expect("the server answers").is_empty()
+    let cut = async {
+        world.model.open(1);
+        let waits = || async {
+            let found = client.query(WAITING, &[]).await;
+            !found.expect("the server answers").is_empty()
+        };
+        world.until("the commit", waits).await;
+        let cut = format!("SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting; COMMIT");
+        let cut = client.batch_execute(&cut).await;
+        cut.expect("the server answers");
     };
-    world.until("the commit", waits).await;
-    let cut = format!("SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting; COMMIT");
-    client
-        .batch_execute(&cut)
-        .await
-        .expect("the server answers");
-    world.follow(&process, begun.id, 0).await;
+    // Who watches all along is told of the end by the driver, not by the store.
+    tokio::join!(world.follow(&process, begun.id, 0), cut);
     assert_eq!(world.check_ended(begun.id).await, RunStatus::Completed);
 }
