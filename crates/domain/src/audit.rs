@@ -43,6 +43,19 @@ pub enum Deed {
     /// The store is a copy brought back from a backup; so many of the org's runs were put on hold.
     #[serde(rename = "store.restored")]
     StoreRestored { held: u64 },
+    /// The store was moved here from another database.
+    #[serde(rename = "store.moved")]
+    StoreMoved,
+    /// The run goes on elsewhere, if anywhere: it was written into a file.
+    #[serde(rename = "run.exported")]
+    RunExported { run_id: RunId },
+    /// The run came from another server's store, in a file with this digest, signed by this key.
+    #[serde(rename = "run.imported")]
+    RunImported {
+        run_id: RunId,
+        digest: String,
+        signer: String,
+    },
     #[serde(rename = "key.created")]
     KeyCreated {
         key_id: KeyId,
@@ -121,6 +134,9 @@ impl Deed {
             Self::RunPaused { .. } => "run.paused",
             Self::RunResumed { .. } => "run.resumed",
             Self::StoreRestored { .. } => "store.restored",
+            Self::StoreMoved => "store.moved",
+            Self::RunExported { .. } => "run.exported",
+            Self::RunImported { .. } => "run.imported",
             Self::KeyCreated { .. } => "key.created",
             Self::KeyRevoked { .. } => "key.revoked",
             Self::GrantCreated { .. } => "grant.created",

@@ -8,7 +8,9 @@ use domain::crash::crash_point;
 use domain::key::Principal;
 use domain::ports::store::{Expected, Holder, StoreError};
 use domain::ports::tools::Proposed;
-use domain::run::{CallState, Input, Next, Partial, Run, RunStatus, Transition, Verdict, misfit};
+use domain::run::{
+    CallState, Hold, Input, Next, Partial, Run, RunStatus, Transition, Verdict, misfit,
+};
 use domain::seeded::Seeded;
 use domain::{ApprovalId, OrgScope, RunId, webhook};
 use std::sync::Arc;
@@ -341,6 +343,9 @@ impl Engine {
         next: &Transition,
         holder: Holder,
     ) -> Result<bool, EngineError> {
+        if run.hold.is_some_and(Hold::is_elsewhere) {
+            return Err(EngineError::OnHold);
+        }
         let expected = Expected {
             epoch: run.epoch,
             version: run.version,

@@ -20,6 +20,7 @@ mod lanes;
 mod lines;
 mod markdown;
 mod mcp;
+mod moving;
 mod policy;
 mod run;
 mod runs;
@@ -98,7 +99,9 @@ enum Command {
     Backup(backup::Backup),
     /// Bring a backup back into an empty data folder; its open runs wait until you let them go on
     Restore(backup::Restore),
-    /// Keep runs from going on and let them go, directly in the store
+    /// Move the embedded store into PostgreSQL; run again after an interruption, it goes on
+    Move(moving::Move),
+    /// Keep runs from going on, let them go, take them out and bring them in, directly in the store
     Runs {
         #[command(subcommand)]
         command: runs::Runs,
@@ -194,6 +197,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Audit { command } => alone(audit::audit(command, &context)),
         Command::Backup(command) => alone(backup::backup(command, &context)),
         Command::Restore(command) => alone(backup::restore(command, &context)),
+        Command::Move(command) => alone(moving::move_(command, &context)),
         Command::Runs { command } => alone(runs::runs(command, &context)),
         Command::Webhooks { command } => alone(webhooks::webhooks(command, &context)),
         Command::Keys { command } => alone(keys::keys(command, &context)),

@@ -13,8 +13,8 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use data_encoding::HEXLOWER;
 use rust_embed::{Embed, EmbeddedFile};
-use std::fmt::Write;
 use tower_http::compression::CompressionLayer;
 
 /// `console/dist` is committed, so that building the program needs no Node.
@@ -129,12 +129,7 @@ fn respond(path: &str, found: EmbeddedFile, headers: &HeaderMap) -> Response {
 
 /// Weak, because the same file goes out compressed and plain (RFC 9110 §8.8.1).
 fn tag(hash: &[u8; 32]) -> String {
-    let mut tag = "W/\"".to_owned();
-    for byte in &hash[..16] {
-        write!(tag, "{byte:02x}").expect("a string takes everything");
-    }
-    tag.push('"');
-    tag
+    format!("W/\"{}\"", HEXLOWER.encode(&hash[..16]))
 }
 
 /// True if the client has this very file (RFC 9110 §13.1.2).

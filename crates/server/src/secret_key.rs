@@ -4,6 +4,7 @@
 use crate::cli::Failure;
 use crate::config::Settings;
 use crate::private_file;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
 use tools::mcp::oauth::SealKey;
@@ -35,7 +36,7 @@ pub fn find(settings: &Settings, create: bool) -> Result<Option<SealKey>, Failur
                 "check the system's source of randomness",
             )
         })?;
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = HEXLOWER.encode(&bytes);
         private_file::create(&path, digits.as_bytes()).map_err(|error| failed(&error))?;
     }
     let text = match std::fs::read_to_string(&path) {
@@ -52,14 +53,8 @@ pub fn find(settings: &Settings, create: bool) -> Result<Option<SealKey>, Failur
 }
 
 fn parsed(text: &SecretString) -> Option<SealKey> {
-    let digits = text.expose_secret().trim();
-    if digits.len() != 2 * SealKey::BYTES || !digits.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; SealKey::BYTES];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
-    }
+    let digits = text.expose_secret().trim().as_bytes();
+    let bytes = HEXLOWER_PERMISSIVE.decode(digits).ok()?.try_into().ok()?;
     Some(SealKey::new(&bytes))
 }
 

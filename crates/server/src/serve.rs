@@ -17,7 +17,7 @@ mod upkeep;
 pub use bus::connect as connect_bus;
 pub use folder::prepare as prepare_folder;
 pub use lanes::detect as detect_lanes;
-pub use open::open_store;
+pub use open::{mend, open_store};
 pub use start::bind_failed;
 pub use tools::{Stores, Tools, is_known as is_known_tool, tools};
 

@@ -9,6 +9,7 @@ mod migrations;
 mod open;
 pub mod postgres;
 pub mod sqlite;
+pub mod transfer;
 mod usage;
 
 pub use open::{OpenError, OpenMode, open};

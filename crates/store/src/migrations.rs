@@ -66,6 +66,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "0012_holds",
         sql: include_str!("../migrations/sqlite/0012_holds.sql"),
     },
+    Migration {
+        version: 13,
+        name: "0013_standing",
+        sql: include_str!("../migrations/sqlite/0013_standing.sql"),
+    },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -123,6 +128,11 @@ pub(crate) const POSTGRES: &[Migration] = &[
         version: 12,
         name: "0012_holds",
         sql: include_str!("../migrations/postgres/0012_holds.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "0013_standing",
+        sql: include_str!("../migrations/postgres/0013_standing.sql"),
     },
 ];
 

@@ -2,6 +2,7 @@
 
 use crate::postgres::PostgresSettings;
 use crate::sqlite::SqliteSettings;
+use domain::Timestamp;
 use domain::ports::store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,21 +66,48 @@ pub enum OpenError {
     OldPostgres { found: String },
     #[error("PostgreSQL refused a statement while opening")]
     Postgres(#[source] tokio_postgres::Error),
+    #[error(
+        "the store is being moved to {to}; run the same `runyard move` again to finish it, or with --undo to stay here"
+    )]
+    Leaving { to: String },
+    #[error("the store was moved to {to} at {at}; name that one with --database-url")]
+    Left { to: String, at: Timestamp },
+    #[error(
+        "a move into this database is not finished; run the same `runyard move` again to finish it"
+    )]
+    Arriving,
+    #[error("a newer version of this program moves this database; use that one")]
+    UnknownStanding,
 }
 
 /// Opens the store at `address`: `postgres://…`, `postgresql://…`, `sqlite://path`, `sqlite:path`, or a path. Settings
 /// are the defaults; a missing file is created, and the schema brought up to date.
 pub async fn open(address: &str, mode: OpenMode) -> Result<Arc<dyn Store>, OpenError> {
+    match place(address) {
+        Place::Server => crate::postgres::open(address, PostgresSettings::default()).await,
+        Place::File(path) => {
+            let settings = SqliteSettings {
+                mode,
+                ..SqliteSettings::default()
+            };
+            crate::sqlite::open(path, settings).await
+        }
+    }
+}
+
+/// What an address names.
+pub(crate) enum Place<'a> {
+    File(&'a Path),
+    Server,
+}
+
+pub(crate) fn place(address: &str) -> Place<'_> {
     if address.starts_with("postgres://") || address.starts_with("postgresql://") {
-        return crate::postgres::open(address, PostgresSettings::default()).await;
+        return Place::Server;
     }
     let path = address
         .strip_prefix("sqlite://")
         .or_else(|| address.strip_prefix("sqlite:"))
         .unwrap_or(address);
-    let settings = SqliteSettings {
-        mode,
-        ..SqliteSettings::default()
-    };
-    crate::sqlite::open(Path::new(path), settings).await
+    Place::File(Path::new(path))
 }

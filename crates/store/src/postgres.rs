@@ -17,7 +17,7 @@ mod keys;
 mod late;
 mod logins;
 mod notes;
-mod open;
+pub(crate) mod open;
 mod outbox;
 mod parts;
 mod pins;

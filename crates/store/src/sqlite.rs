@@ -3,7 +3,7 @@
 
 mod agents;
 mod approvals;
-mod audit;
+pub(crate) mod audit;
 mod budgets;
 mod claims;
 mod commit;
@@ -18,7 +18,7 @@ mod keys;
 mod late;
 mod log;
 mod logins;
-mod open;
+pub(crate) mod open;
 mod outbox;
 mod pins;
 mod readers;

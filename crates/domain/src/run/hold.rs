@@ -1,5 +1,6 @@
 //! What keeps a run where it is until an operator lets it go on. A hold lies beside the state and changes nothing of it:
-//! the run can still be read, cancelled and decided, but no worker takes it. It does not know who sets it.
+//! the run can still be read and, unless it went elsewhere, cancelled and decided, but no worker takes it. It does not know
+//! who sets it.
 
 use super::{Run, RunState};
 use crate::Timestamp;
@@ -14,13 +15,25 @@ pub enum Hold {
     Paused { at: Timestamp },
     /// Its store is a copy; the run may be going on where the copy was taken.
     Restored { at: Timestamp },
+    /// It was written into a file, to go on elsewhere. Nothing is taken here any more that would change it.
+    Exported { at: Timestamp },
+    /// It came here in a file.
+    Imported { at: Timestamp },
 }
 
 impl Hold {
     pub fn at(self) -> Timestamp {
         match self {
-            Self::Paused { at } | Self::Restored { at } => at,
+            Self::Paused { at }
+            | Self::Restored { at }
+            | Self::Exported { at }
+            | Self::Imported { at } => at,
         }
+    }
+
+    /// True if what counts of the run is no longer here.
+    pub fn is_elsewhere(self) -> bool {
+        matches!(self, Self::Exported { .. })
     }
 }
 

@@ -4,9 +4,9 @@ use super::keys::{open, scope, store_failed};
 use super::terminal::{note, say};
 use super::{Context, Failure, Outcome};
 use crate::config::Places;
-use crate::wire::audit::hex;
 use ::store::audit::{START, verify, verify_end};
 use clap::Subcommand;
+use data_encoding::HEXLOWER;
 use domain::audit::{Head, Link};
 use domain::ports::store::Store;
 use domain::{OrgId, OrgScope};
@@ -127,7 +127,7 @@ async fn check(store: &dyn Store, org: OrgId, exported: Option<&[Link]>) -> Resu
             say(&format!(
                 "{name}: {} entries, whole; the last has hash {}",
                 head.seq,
-                hex(&head.hash)
+                HEXLOWER.encode(&head.hash)
             ));
             Ok(true)
         }
@@ -150,7 +150,7 @@ fn line(scope: &OrgScope, link: &Link) -> Value {
     json!({
         "org": scope.org(),
         "seq": link.seq,
-        "hash": hex(&link.hash),
+        "hash": HEXLOWER.encode(&link.hash),
         "body": link.body,
     })
 }
@@ -165,7 +165,11 @@ fn read_export(path: &Path) -> Result<Vec<Link>, Failure> {
         Some(Link {
             seq: line["seq"].as_u64()?,
             body: line["body"].as_str()?.to_owned(),
-            hash: unhex(line["hash"].as_str()?)?,
+            hash: HEXLOWER
+                .decode(line["hash"].as_str()?.as_bytes())
+                .ok()?
+                .try_into()
+                .ok()?,
         })
     };
     text.lines()
@@ -179,15 +183,4 @@ fn read_export(path: &Path) -> Result<Vec<Link>, Failure> {
             })
         })
         .collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -1,5 +1,7 @@
 //! `runyard runs`: runs that are kept from going on, directly in the store, also while a server runs on it.
 
+mod carry;
+
 use super::keys::{open, scope, store_failed};
 use super::terminal::{brief, note, say};
 use super::{Context, Failure, Outcome};
@@ -34,12 +36,19 @@ pub enum Runs {
     Resume {
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         id: Option<String>,
-        /// Every run of the org that is on hold
-        #[arg(long)]
+        /// Every run of the org that is on hold and was not exported
+        #[arg(long, conflicts_with = "still_here")]
         all: bool,
+        /// The run was exported, and its file was brought in nowhere and never will be
+        #[arg(long)]
+        still_here: bool,
         #[command(flatten)]
         org: Org,
     },
+    /// Write a run that is on hold into one signed file, to go on at another server; here it never goes on
+    Export(carry::Export),
+    /// Bring an exported run in, on hold
+    Import(carry::Import),
 }
 
 #[derive(Debug, Args)]
@@ -66,20 +75,27 @@ pub async fn runs(command: Runs, context: &Context) -> Outcome {
         Runs::Pause { id, org } => {
             let scope = scope(&org.org)?;
             let store = open(org.places, context).await?;
-            let paused = change(&*store, &scope, &id, true).await;
+            let paused = pause(&*store, &scope, &id).await;
             store.close().await;
             say(&paused?);
         }
-        Runs::Resume { id, all: _, org } => {
+        Runs::Resume {
+            id,
+            all: _,
+            still_here,
+            org,
+        } => {
             let scope = scope(&org.org)?;
             let store = open(org.places, context).await?;
             let resumed = match id {
-                Some(id) => change(&*store, &scope, &id, false).await,
+                Some(id) => resume(&*store, &scope, &id, still_here).await,
                 None => resume_all(&*store, &scope).await,
             };
             store.close().await;
             say(&resumed?);
         }
+        Runs::Export(export) => return carry::export(export, context).await,
+        Runs::Import(import) => return carry::import(import, context).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,20 +115,53 @@ async fn held(store: &dyn Store, scope: &OrgScope) -> Result<Vec<Run>, Failure> 
 }
 
 async fn resume_all(store: &dyn Store, scope: &OrgScope) -> Result<String, Failure> {
-    let all = held(store, scope).await?;
-    for run in &all {
-        change(store, scope, &run.id.to_string(), false).await?;
+    let mut resumed = 0;
+    for run in held(store, scope).await? {
+        if !run.hold.is_some_and(Hold::is_elsewhere) {
+            resume(store, scope, &run.id.to_string(), false).await?;
+            resumed += 1;
+        }
     }
-    Ok(format!("{} runs go on", all.len()))
+    Ok(format!("{resumed} runs go on"))
 }
 
-/// Puts a run on hold or lets it go, whatever others do with it meanwhile.
-async fn change(
+async fn pause(store: &dyn Store, scope: &OrgScope, id: &str) -> Result<String, Failure> {
+    let at = SystemClock.now();
+    let run = change(store, scope, id, |run| match run.hold {
+        Some(_) => None,
+        None => Some((
+            run.held(Hold::Paused { at }),
+            Deed::RunPaused { run_id: run.id },
+        )),
+    })
+    .await?;
+    Ok(format!("{run} is on hold"))
+}
+
+async fn resume(
     store: &dyn Store,
     scope: &OrgScope,
     id: &str,
-    pause: bool,
+    still_here: bool,
 ) -> Result<String, Failure> {
+    let found = find(store, scope, id).await?;
+    if found.hold.is_some_and(Hold::is_elsewhere) && !still_here {
+        return Err(Failure::new(
+            "the run was exported and goes on elsewhere",
+            "if its file was brought in nowhere and never will be, resume it with --still-here",
+        ));
+    }
+    let at = SystemClock.now();
+    let run = change(store, scope, id, |run| {
+        run.hold
+            .filter(|hold| still_here || !hold.is_elsewhere())
+            .map(|_| (run.released(at), Deed::RunResumed { run_id: run.id }))
+    })
+    .await?;
+    Ok(format!("{run} goes on within a second where a server runs"))
+}
+
+async fn find(store: &dyn Store, scope: &OrgScope, id: &str) -> Result<Run, Failure> {
     let unknown = || {
         Failure::new(
             format!("{} has no run {}", scope.org(), brief(id, 60)),
@@ -120,50 +169,41 @@ async fn change(
         )
     };
     let id: RunId = id.parse().map_err(|_| unknown())?;
+    let run = store.get_run(scope, id).await.map_err(store_failed)?;
+    run.ok_or_else(unknown)
+}
+
+/// Changes what keeps a run where it is, whatever others do with it meanwhile. `next` says what it becomes; `None` where
+/// nothing has to be done.
+async fn change(
+    store: &dyn Store,
+    scope: &OrgScope,
+    id: &str,
+    next: impl Fn(&Run) -> Option<(Run, Deed)>,
+) -> Result<RunId, Failure> {
     for _ in 0..TRIES {
-        let run = store
-            .get_run(scope, id)
-            .await
-            .map_err(store_failed)?
-            .ok_or_else(unknown)?;
+        let run = find(store, scope, id).await?;
         if run.status().is_terminal() {
             return Err(Failure::new(
                 format!("the run is over: {}", run.status().as_str()),
                 "there is nothing to pause or resume",
             ));
         }
-        if run.hold.is_some() == pause {
+        let Some((next, deed)) = next(&run) else {
             note("nothing changes");
-            let now = if pause { "is on hold" } else { "goes on" };
-            return Ok(format!("{id} {now}"));
-        }
-        let at = SystemClock.now();
-        let (next, deed) = if pause {
-            (
-                run.held(Hold::Paused { at }),
-                Deed::RunPaused { run_id: id },
-            )
-        } else {
-            (run.released(at), Deed::RunResumed { run_id: id })
+            return Ok(run.id);
         };
         let expected = Expected {
             epoch: run.epoch,
             version: run.version,
         };
         let entry = Entry {
-            at,
+            at: SystemClock.now(),
             actor: Actor::Operator,
             deed,
         };
         match store.set_hold(scope, &next, expected, &entry).await {
-            Ok(()) => {
-                let now = if pause {
-                    "is on hold"
-                } else {
-                    "goes on within a second where a server runs"
-                };
-                return Ok(format!("{id} {now}"));
-            }
+            Ok(()) => return Ok(run.id),
             Err(StoreError::Stale) => {}
             Err(error) => return Err(store_failed(error)),
         }
@@ -179,6 +219,8 @@ fn list(held: &[Run], as_json: bool) {
         let (because, at) = match run.hold {
             Some(Hold::Paused { at }) => ("paused", at),
             Some(Hold::Restored { at }) => ("restored", at),
+            Some(Hold::Exported { at }) => ("exported", at),
+            Some(Hold::Imported { at }) => ("imported", at),
             None => continue,
         };
         if as_json {

@@ -25,7 +25,8 @@ pub async fn open_store(database: &Database, mode: OpenMode) -> Result<Arc<dyn S
     })
 }
 
-fn mend(error: &OpenError) -> &'static str {
+/// What to do about it.
+pub fn mend(error: &OpenError) -> &'static str {
     match error {
         OpenError::Locked { .. } => {
             "stop the other server, or give this one another folder with --data DIR; several servers share a PostgreSQL database with --database-url"
@@ -49,6 +50,14 @@ fn mend(error: &OpenError) -> &'static str {
             "check that PostgreSQL runs there, and the user, password and database of --database-url"
         }
         OpenError::OldPostgres { .. } => "use PostgreSQL 13 or newer",
+        OpenError::Leaving { .. } => {
+            "run `runyard move` again with the same addresses, or with --undo"
+        }
+        OpenError::Left { .. } => "start with --database-url and the address of that database",
+        OpenError::Arriving => {
+            "run `runyard move` again with the same addresses, where the old store is"
+        }
+        OpenError::UnknownStanding => "run the newest version of Runyard that was used with it",
         OpenError::Postgres(_) => "check the rights of the database user; it must own its schema",
     }
 }

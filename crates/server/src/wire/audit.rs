@@ -1,6 +1,7 @@
 //! An org's record of decisions on the wire.
 
 use crate::problem::{Code, Problem};
+use data_encoding::HEXLOWER;
 use domain::audit::{Head, Link};
 use serde::Serialize;
 use serde_json::Value;
@@ -43,7 +44,7 @@ impl TryFrom<Link> for AuditEntry {
             .map_err(|error| Problem::new(Code::internal_error).because(error))?;
         Ok(Self {
             seq: link.seq,
-            hash: hex(&link.hash),
+            hash: HEXLOWER.encode(&link.hash),
             body: link.body,
             entry,
         })
@@ -54,17 +55,7 @@ impl From<Head> for AuditHead {
     fn from(head: Head) -> Self {
         Self {
             seq: head.seq,
-            hash: hex(&head.hash),
+            hash: HEXLOWER.encode(&head.hash),
         }
     }
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -3,6 +3,7 @@
 
 use crate::body;
 use crate::problem::Problem;
+use data_encoding::HEXLOWER;
 use domain::journal::{Entry, Reported};
 use domain::limits::{JOURNAL_ENTRY_BYTES_MAX, JOURNAL_REPORT_MAX};
 use domain::{Timestamp, step, usage};
@@ -182,8 +183,7 @@ fn hash(prev: &str, entry: &str) -> String {
     hasher.update(prev.as_bytes());
     hasher.update(b"\n");
     hasher.update(entry.as_bytes());
-    let hex = hasher.finalize();
-    hex.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&hasher.finalize())
 }
 
 impl From<Journaled> for ReportedStep {

@@ -73,12 +73,15 @@ pub struct RunHold {
     pub since: String,
 }
 
-/// `paused`: somebody paused it; `restored`: the store is a copy, and the run may be going on where that was taken.
+/// `paused`: somebody paused it; `restored`: the store is a copy, and the run may be going on where that was taken;
+/// `exported`: it was written into a file to go on at another server, and takes nothing here; `imported`: it came so.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
     Paused,
     Restored,
+    Exported,
+    Imported,
 }
 
 impl From<run::Hold> for RunHold {
@@ -87,6 +90,8 @@ impl From<run::Hold> for RunHold {
             because: match hold {
                 run::Hold::Paused { .. } => HoldReason::Paused,
                 run::Hold::Restored { .. } => HoldReason::Restored,
+                run::Hold::Exported { .. } => HoldReason::Exported,
+                run::Hold::Imported { .. } => HoldReason::Imported,
             },
             since: hold.at().to_string(),
         }

@@ -36,7 +36,15 @@ fn server() -> String {
         .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
 }
 
+/// On a thread of its own, since a test may have a runtime already.
 fn obey(statement: &str) {
+    std::thread::scope(|scope| {
+        let told = scope.spawn(|| tell(statement));
+        told.join().unwrap();
+    });
+}
+
+fn tell(statement: &str) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let connected = tokio_postgres::connect(&server(), NoTls).await;

@@ -18,6 +18,7 @@ mod keys;
 mod lanes;
 mod logins;
 mod mcp;
+mod moving;
 mod policy;
 mod program;
 mod serve;

@@ -328,11 +328,7 @@ impl Serving {
 
     /// Asks the API with a body, if there is one.
     pub async fn ask(&self, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
-        tls();
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .build()
-            .unwrap();
+        let client = client();
         let url = format!("{}{path}", self.url);
         let request = match body {
             Some(body) => client.post(url).json(&body),
@@ -342,6 +338,20 @@ impl Serving {
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or_default())
     }
+
+    /// What a stream has after an event, to its end.
+    pub async fn stream(&self, path: &str, key: &str, after: &str) -> String {
+        let request = client().get(format!("{}{path}", self.url)).bearer_auth(key);
+        let response = request.header("last-event-id", after).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.text().await.unwrap()
+    }
+}
+
+fn client() -> reqwest::Client {
+    tls();
+    let client = reqwest::Client::builder().timeout(PATIENCE);
+    client.build().unwrap()
 }
 
 /// The TLS provider, which a client needs even where there is no TLS.

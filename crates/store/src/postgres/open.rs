@@ -4,6 +4,7 @@ use super::pool::Pool;
 use super::{PostgresSettings, PostgresStore};
 use crate::OpenError;
 use crate::migrations::{self, Applied, Migration, POSTGRES};
+use crate::transfer::standing;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime,
 };
@@ -14,7 +15,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// `server_version_num` of the oldest server that is supported.
@@ -38,10 +39,49 @@ pub async fn open(address: &str, settings: PostgresSettings) -> Result<Arc<dyn S
         other => connect(Box::new(other)),
     })?;
     migrate(&mut client, POSTGRES).await?;
+    standing::check_postgres(&**client).await?;
     drop(client);
     let answer = settings.statement_timeout + Duration::from_secs(5);
     let (pool, leases) = (Pool::new(pool, answer), Pool::new(leases, answer));
     Ok(Arc::new(PostgresStore::new(pool, leases)))
+}
+
+/// One connection for long work, with the schema up to date, and what to call the database. It may be one that no server
+/// may open.
+pub(crate) async fn alone(address: &str) -> Result<(Client, String), OpenError> {
+    let settings = PostgresSettings::default();
+    let config = config(address, &settings)?;
+    let name = format!(
+        "{}/{}",
+        host(&config),
+        config.get_dbname().unwrap_or_default()
+    );
+    let connect = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Connect {
+        host: host(&config),
+        source,
+    };
+    let mut client = match config.get_ssl_mode() {
+        SslMode::Require => {
+            let tls = tls(&settings).map_err(connect)?;
+            let connected = config.connect(tls).await;
+            let (client, connection) = connected.map_err(|error| connect(Box::new(error)))?;
+            tokio::spawn(connection);
+            client
+        }
+        _ => {
+            let connected = config.connect(NoTls).await;
+            let (client, connection) = connected.map_err(|error| connect(Box::new(error)))?;
+            tokio::spawn(connection);
+            client
+        }
+    };
+    let patient = "SET statement_timeout = 0; SET lock_timeout = 0; SET synchronous_commit = on";
+    client
+        .batch_execute(patient)
+        .await
+        .map_err(OpenError::Postgres)?;
+    migrate(&mut client, POSTGRES).await?;
+    Ok((client, name))
 }
 
 /// Connections that are made when they are first needed, in the runtime of whoever needs them.
@@ -150,10 +190,7 @@ const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     checksum text NOT NULL
 )";
 
-pub(super) async fn migrate(
-    client: &mut tokio_postgres::Client,
-    known: &[Migration],
-) -> Result<(), OpenError> {
+pub(super) async fn migrate(client: &mut Client, known: &[Migration]) -> Result<(), OpenError> {
     let row = client
         .query_one("SELECT current_setting('server_version_num')::integer, current_setting('server_version')", &[])
         .await

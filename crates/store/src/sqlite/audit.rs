@@ -25,7 +25,7 @@ statements! {
 }
 
 /// Adds texts to the org's chain, in order.
-pub(super) fn append(db: &Connection, org: &str, bodies: &[String]) -> Work<()> {
+pub(crate) fn append(db: &Connection, org: &str, bodies: &[String]) -> Work<()> {
     if bodies.is_empty() {
         return Ok(());
     }

@@ -5,13 +5,13 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 /// Why a piece of work has no result.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Sql(Error),
     /// Refused for a reason of ours; whatever it wrote is undone.
     Refused(StoreError),
 }
 
-pub(super) type Work<T> = Result<T, Fault>;
+pub(crate) type Work<T> = Result<T, Fault>;
 
 /// Troubles of our own making.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ mod tests;
 
 use super::{LeaseClock, Readers, SqliteSettings, SqliteStore, Writer};
 use crate::migrations::{self, Applied, Migration, SQLITE};
+use crate::transfer::standing;
 use crate::{OpenError, OpenMode};
 use domain::ports::store::Store;
 use rusqlite::config::DbConfig;
@@ -65,13 +66,9 @@ fn open_blocking(path: &Path, settings: &SqliteSettings) -> Result<SqliteStore, 
     let failed = |error| sqlite_error(path, error);
     let mut db = writing(path, settings).map_err(failed)?;
     migrate(&mut db, path, settings.mode, SQLITE)?;
+    standing::check_sqlite(&db).map_err(failed)??;
     if settings.mode == OpenMode::Serve {
-        // The lock proves that none of them lives, and that no request is under way any more.
-        db.execute("DELETE FROM workers", []).map_err(failed)?;
-        let nobody = "UPDATE mcp_logins SET held_by = NULL, held_until = NULL";
-        db.execute(nobody, []).map_err(failed)?;
-        db.execute("DELETE FROM idempotency WHERE status IS NULL", [])
-            .map_err(failed)?;
+        forget(&db).map_err(failed)?;
     }
     let (read_path, read_settings) = (path.to_owned(), settings.clone());
     let readers = Readers::new(settings.readers, move || {
@@ -84,6 +81,40 @@ fn open_blocking(path: &Path, settings: &SqliteSettings) -> Result<SqliteStore, 
             zero: Instant::now(),
         },
     })
+}
+
+/// The lock proves that no worker lives, and that no request is under way any more.
+fn forget(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "DELETE FROM workers; UPDATE mcp_logins SET held_by = NULL, held_until = NULL;
+        DELETE FROM idempotency WHERE status IS NULL",
+    )
+}
+
+/// The file of a store that nobody serves, for as long as the lock lives, and nobody holds anything of. It may be one
+/// that no server may open any more.
+pub(crate) fn alone(path: &Path) -> Result<(Connection, File), OpenError> {
+    let failed = |error| sqlite_error(path, error);
+    let lock = lock(path)?;
+    let mut db = writing(path, &SqliteSettings::default()).map_err(failed)?;
+    migrate(&mut db, path, OpenMode::Serve, SQLITE)?;
+    forget(&db).map_err(failed)?;
+    db.execute("UPDATE runs SET owner = NULL WHERE owner IS NOT NULL", [])
+        .map_err(failed)?;
+    Ok((db, lock))
+}
+
+/// A connection to the file of a store, beside the server that may work on it.
+pub(crate) fn beside(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |error| sqlite_error(path, error);
+    let settings = SqliteSettings {
+        mode: OpenMode::Beside,
+        ..SqliteSettings::default()
+    };
+    let mut db = writing(path, &settings).map_err(failed)?;
+    migrate(&mut db, path, settings.mode, SQLITE)?;
+    standing::check_sqlite(&db).map_err(failed)??;
+    Ok(db)
 }
 
 /// The lock is on a file beside the database: SQLite's own locks on the database would be dropped when any other handle

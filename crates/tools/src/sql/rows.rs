@@ -80,11 +80,3 @@ impl Rows {
         }
     }
 }
-
-/// Bytes as text: lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
-        text
-    })
-}

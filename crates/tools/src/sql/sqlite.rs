@@ -5,6 +5,7 @@ use super::statement::{Statement, StatementError};
 use super::{Answer, DatabaseError, Fault, Job, ledger};
 use crate::executor::Unforgotten;
 use crate::limits::{CONNECTIONS, SQLITE_VALUE_BYTES_MAX};
+use data_encoding::HEXLOWER;
 use domain::seeded::Seeded;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -311,7 +312,7 @@ fn object(names: &[String], row: &Row<'_>) -> Result<Map<String, Value>, rusqlit
             ValueRef::Integer(number) => Value::Number(number.into()),
             ValueRef::Real(number) => Number::from_f64(number).map_or(Value::Null, Value::Number),
             ValueRef::Text(text) => Value::String(String::from_utf8_lossy(text).into_owned()),
-            ValueRef::Blob(bytes) => Value::String(super::rows::hex(bytes)),
+            ValueRef::Blob(bytes) => Value::String(HEXLOWER.encode(bytes)),
         };
         object.insert(name.clone(), value);
     }

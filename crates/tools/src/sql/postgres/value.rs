@@ -1,9 +1,9 @@
 //! Values between JSON and PostgreSQL's wire. Parameters go as text, which the server reads by their type; columns
 //! come in binary.
 
-use crate::sql::rows::hex;
 use bytes::BytesMut;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use data_encoding::HEXLOWER;
 use serde_json::{Number, Value};
 use std::error::Error;
 use tokio_postgres::Row;
@@ -70,7 +70,7 @@ fn scalar(of: &Type, raw: &[u8]) -> Result<Value, Box<dyn Error + Sync + Send>> 
         let items = Vec::<Option<Decoded>>::from_sql(of, raw);
         let Ok(items) = items else {
             // More than one dimension.
-            return Ok(Value::String(hex(raw)));
+            return Ok(Value::String(HEXLOWER.encode(raw)));
         };
         let items = items.into_iter();
         return Ok(Value::Array(
@@ -105,7 +105,7 @@ fn scalar(of: &Type, raw: &[u8]) -> Result<Value, Box<dyn Error + Sync + Send>> 
         // Names, enums and extension types such as citext are text on the wire as well.
         _ => match std::str::from_utf8(raw) {
             Ok(text) if is_text(of) => text.into(),
-            _ => hex(raw).into(),
+            _ => HEXLOWER.encode(raw).into(),
         },
     })
 }
