@@ -22,6 +22,7 @@ mod markdown;
 mod mcp;
 mod moving;
 mod policy;
+mod prove;
 mod run;
 mod runs;
 mod show;
@@ -101,6 +102,11 @@ enum Command {
     Restore(backup::Restore),
     /// Move the embedded store into PostgreSQL; run again after an interruption, it goes on
     Move(moving::Move),
+    /// Try on this machine what Runyard promises, on scratch stores, with a report at the end
+    Prove {
+        #[command(subcommand)]
+        command: prove::Prove,
+    },
     /// Keep runs from going on, let them go, take them out and bring them in, directly in the store
     Runs {
         #[command(subcommand)]
@@ -198,6 +204,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Backup(command) => alone(backup::backup(command, &context)),
         Command::Restore(command) => alone(backup::restore(command, &context)),
         Command::Move(command) => alone(moving::move_(command, &context)),
+        Command::Prove { command } => broad(prove::prove(command, &context)),
         Command::Runs { command } => alone(runs::runs(command, &context)),
         Command::Webhooks { command } => alone(webhooks::webhooks(command, &context)),
         Command::Keys { command } => alone(keys::keys(command, &context)),
@@ -207,14 +214,21 @@ fn dispatch(command: Command) -> Outcome {
     }
 }
 
-/// Runs a command on one thread. What it leaves behind, such as a thread that reads the terminal, is not waited for.
+/// Runs a command on one thread.
 fn alone(work: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::new("the system gives no event queue", "close other programs").because(&error)
-        })?;
+    carried(tokio::runtime::Builder::new_current_thread(), work)
+}
+
+/// Runs a command that has many things to do at once.
+fn broad(work: impl Future<Output = Outcome>) -> Outcome {
+    carried(tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+/// What a command leaves behind, such as a thread that reads the terminal, is not waited for.
+fn carried(mut on: tokio::runtime::Builder, work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = on.enable_all().build().map_err(|error| {
+        Failure::new("the system gives no event queue", "close other programs").because(&error)
+    })?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome

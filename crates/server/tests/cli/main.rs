@@ -21,6 +21,7 @@ mod mcp;
 mod moving;
 mod policy;
 mod program;
+mod prove;
 mod serve;
 mod settings;
 mod stop;

@@ -1,8 +1,8 @@
-//! A database of one test, gone with it.
+//! The two stores, and worlds on them.
 
-use tempfile::TempDir;
-use tokio_postgres::NoTls;
-use uuid::Uuid;
+use proof::world::{Site, World};
+use scripted::Script;
+use std::ffi::OsString;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
@@ -17,67 +17,32 @@ impl Database {
             Self::Postgres => "postgres",
         }
     }
-}
 
-/// A fresh PostgreSQL database.
-pub struct Scratch {
-    name: String,
-}
-
-impl Scratch {
-    pub async fn create() -> Self {
-        let name = format!("crash_{}", Uuid::now_v7().simple());
-        execute(&server(), &format!("CREATE DATABASE {name}")).await;
-        Self { name }
+    pub async fn world(self) -> World {
+        World::new(&self.site()).await
     }
 
-    pub fn url(&self) -> String {
-        let server = server();
-        let (base, _) = server.rsplit_once('/').expect("an address with a database");
-        format!("{base}/{}", self.name)
+    /// With another mind of the model.
+    pub async fn world_with(self, script: Script) -> World {
+        World::with(&self.site(), script).await
     }
 
-    pub async fn execute(&self, sql: &str) {
-        execute(&self.url(), sql).await;
+    pub fn site(self) -> Site {
+        Site {
+            program: program(),
+            folder: std::env::temp_dir(),
+            postgres: (self == Self::Postgres).then(server),
+        }
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime
-                .expect("a runtime")
-                .block_on(execute(&server(), &sql));
-        });
-        // A test that fails has said why already; a database left behind is no second failure.
-        let _ = dropping.join();
-    }
+/// The program just built, or another build of it.
+fn program() -> OsString {
+    std::env::var_os("RUNYARD_CRASH_PROGRAM")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_runyard").into())
 }
 
 fn server() -> String {
     std::env::var("RUNYARD_TEST_POSTGRES")
         .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
-}
-
-async fn execute(url: &str, sql: &str) {
-    let connected = tokio_postgres::connect(url, NoTls).await;
-    let (client, connection) = connected.unwrap_or_else(|error| {
-        panic!("PostgreSQL does not answer ({error}); start it: cargo xtask services")
-    });
-    let talking = tokio::spawn(connection);
-    client
-        .batch_execute(sql)
-        .await
-        .expect("PostgreSQL does as it is told");
-    drop(client);
-    talking.await.expect("no panic").expect("an orderly end");
-}
-
-/// A folder of one test.
-pub fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
 }

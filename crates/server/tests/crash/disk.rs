@@ -1,13 +1,13 @@
 //! A disk without space: what cannot be written is refused in plain words, what was acknowledged stays, and the server
 //! heals by itself when space returns.
 
-use crate::clients::Client;
 use crate::database::Database;
-use crate::http::{Answer, Ask};
-use crate::kinds::Kind;
-use crate::limit::{LIMIT, within};
-use crate::program::Program;
-use crate::world::World;
+use proof::clients::Client;
+use proof::http::{Answer, Ask};
+use proof::kinds::Kind;
+use proof::limit::{LIMIT, within};
+use proof::program::Program;
+use proof::world::World;
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
@@ -98,7 +98,7 @@ async fn assert_there(address: SocketAddr, threads: &[String]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_is_told_plainly_loses_nothing_and_heals() {
     within(LIMIT, async {
-        let world = World::new(Database::Sqlite).await;
+        let world = Database::Sqlite.world().await;
         match SmallDisk::over(&world.data()) {
             Some(disk) => on_small_disk(&world, &disk).await,
             None => with_small_files(&world).await,

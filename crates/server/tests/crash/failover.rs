@@ -1,14 +1,14 @@
 //! PostgreSQL with a synchronous standby: the primary is killed in the middle of everything, the standby is promoted, and what
 //! was acknowledged is there. `RUNYARD_FAILOVERS` says how often, one after the other.
 
-use crate::clients::Client;
 use crate::database::Database;
-use crate::kinds::Kind;
-use crate::limit::{LIMIT, within};
-use crate::program::Program;
-use crate::proxy::Proxy;
-use crate::sweep::{Verdict, judge};
-use crate::world::{QUICK, World};
+use proof::clients::Client;
+use proof::judge::{Verdict, judge};
+use proof::kinds::Kind;
+use proof::limit::{LIMIT, within};
+use proof::program::Program;
+use proof::proxy::Proxy;
+use proof::world::{QUICK, World};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -237,7 +237,7 @@ the server says:
 }
 
 async fn failovers(count: u32) -> (usize, Vec<String>) {
-    let world = World::new(Database::Postgres).await.set(&QUICK);
+    let world = Database::Postgres.world().await.set(&QUICK);
     let mut primary = Cluster::primary();
     let way = Proxy::before(primary.address()).await;
     let mut command = world.command();

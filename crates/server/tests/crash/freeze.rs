@@ -1,13 +1,13 @@
 //! A server that is stopped between the commit that dispatches a call and its sending, for longer than its lease: the
 //! other server has settled the call by the time it goes on, so it must not send it any more.
 
-use crate::clients::{BASE, Client};
 use crate::database::Database;
-use crate::http::{Ask, PATIENCE};
-use crate::kinds::Kind;
-use crate::limit::{LIMIT, within};
-use crate::program::{Program, Start};
-use crate::world::{QUICK, World};
+use proof::clients::{BASE, Client};
+use proof::http::{Ask, PATIENCE};
+use proof::kinds::Kind;
+use proof::limit::{LIMIT, within};
+use proof::program::{Program, Start};
+use proof::world::{QUICK, World};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const FOUND_OUT: [&str; 2] = [
 /// A world in which the first server was stopped at the point, the second has ended the client's run, and the first has gone
 /// on and found out.
 async fn frozen(kind: Kind, point: &str) -> Frozen {
-    let world = World::new(Database::Postgres).await.set(&QUICK);
+    let world = Database::Postgres.world().await.set(&QUICK);
     let second = world.start().await;
     let mut command = world.command();
     command

@@ -1,11 +1,11 @@
 //! What a run has read is not forgotten when its server dies, nor by the next run of its thread: the call that completes
 //! the three labels asks.
 
-use crate::clients::{BASE, good};
 use crate::database::Database;
-use crate::http::{Ask, PATIENCE};
-use crate::limit::{LIMIT, within};
-use crate::world::{GATE, QUICK, World};
+use proof::clients::{BASE, good};
+use proof::http::{Ask, PATIENCE};
+use proof::limit::{LIMIT, within};
+use proof::world::{GATE, QUICK};
 use scripted::{Reply, Script, reply};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -65,7 +65,7 @@ async fn labels_outlive_their_server(database: Database) {
         Reply::tool_call(CHANGE.0, CHANGE.1),
         Reply::text("as you wish"),
     ]);
-    let world = World::with(database, script).await.set(&QUICK);
+    let world = database.world_with(script).await.set(&QUICK);
     let first = world.start().await;
     let thread = post(first.address, "threads", &json!({ "agent_type": "worker" })).await;
     let thread = thread["id"].as_str().expect("an id").to_owned();

@@ -1,13 +1,13 @@
 //! Proof that the judge would see it: here the world breaks a promise behind the server's back, the server is killed as
 //! in a sweep, and what the judge says of it is looked at.
 
-use crate::clients::Client;
 use crate::database::Database;
-use crate::history::Violation;
-use crate::kinds::Kind;
-use crate::limit::{LIMIT, within};
-use crate::program::{Start, is_crash};
-use crate::world::World;
+use proof::clients::Client;
+use proof::history::Violation;
+use proof::kinds::Kind;
+use proof::limit::{LIMIT, within};
+use proof::program::{Start, is_crash};
+use proof::world::World;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ async fn judged(world: &World, kind: Kind, point: &str) -> Vec<Violation> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tool_that_wrongly_says_it_may_be_repeated_is_found_out() {
     within(LIMIT, async {
-        let world = World::new(Database::Sqlite).await;
+        let world = Database::Sqlite.world().await;
         world.lie(
             "/plain/{tag}\"\n",
             "/plain/{tag}\"\neffect = \"idempotent\"\n",
@@ -50,7 +50,7 @@ async fn tool_that_wrongly_says_it_may_be_repeated_is_found_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn call_that_nobody_approved_is_found_out() {
     within(LIMIT, async {
-        let world = World::new(Database::Sqlite).await;
+        let world = Database::Sqlite.world().await;
         world.lie("policy = \"ask\"", "policy = \"auto\"");
         let found = judged(&world, Kind::Gated, "tool.after_settle_commit").await;
         assert_eq!(found, [Violation::Unapproved]);
@@ -61,7 +61,7 @@ async fn call_that_nobody_approved_is_found_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disk_that_forgets_is_found_out() {
     within(LIMIT, async {
-        let world = World::new(Database::Sqlite).await;
+        let world = Database::Sqlite.world().await;
         world.start().await.kill().await;
         // Whatever was written since the first start is in the log beside the file.
         let kept = std::fs::read(world.data().join("runyard.db-wal")).expect("it is there");

@@ -2,29 +2,28 @@
 //! acknowledged must still be there, and nothing may have happened twice. It starts the real program on real stores
 //! and looks at nothing but its API.
 
-mod clients;
 mod database;
 mod disk;
 mod failover;
-mod frames;
+mod fleet;
 mod freeze;
-mod history;
-mod http;
-mod kinds;
 mod labels;
-mod ledger;
 mod lies;
-mod limit;
 mod mcp;
-mod program;
 mod promoted;
-mod proxy;
 mod repeats;
 mod replicas;
-mod sessions;
 mod storm;
 mod streams;
 mod sweep;
 #[cfg(target_os = "linux")]
 mod syscalls;
-mod world;
+
+/// A number that makes a test longer or repeats it.
+fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn nats() -> String {
+    std::env::var("RUNYARD_TEST_NATS").unwrap_or_else(|_| "nats://127.0.0.1:4222".to_owned())
+}

@@ -2,10 +2,10 @@
 //! reaches its server at most once unless a person says again, a keyed one under one key, and every run ends.
 
 use crate::database::Database;
-use crate::http::{Ask, PATIENCE};
-use crate::limit::{LIMIT, within};
-use crate::program::{Program, Start, is_crash};
-use crate::world::{QUICK, World};
+use proof::http::{Ask, PATIENCE};
+use proof::limit::{LIMIT, within};
+use proof::program::{Program, Start, is_crash};
+use proof::world::{QUICK, World};
 use scripted::{Does, Era, McpServer, McpTool};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -60,7 +60,7 @@ fn names() -> Vec<String> {
 async fn world(database: Database) -> (World, McpServer) {
     let tools = TOOLS.map(|tool| McpTool::new(tool, Does::Echo)).to_vec();
     let server = McpServer::start(Era::Legacy, tools).await;
-    let world = World::new(database).await.set(&QUICK);
+    let world = database.world().await.set(&QUICK);
     world.add("runyard.toml", &settings(&server));
     let agent = format!(
         "---\nname: Hand\ndescription: Does as it is told.\ntools: [{}]\n---\nYou do as you are told.\n",

@@ -1,15 +1,14 @@
 //! A run that waits behind another and is set free in the instant in which it is made.
 
-use crate::clients::Client;
 use crate::database::Database;
-use crate::kinds::Kind;
-use crate::limit::{LIMIT, within};
-use crate::program::{Program, Start};
-use crate::world::World;
+use proof::clients::Client;
+use proof::kinds::Kind;
+use proof::limit::{LIMIT, within};
+use proof::program::{Program, Start};
 
 /// The request that made it has not gone yet when the run before it ends and hands the thread on.
 async fn set_free_at_once(database: Database) {
-    let world = World::new(database).await;
+    let world = database.world().await;
     let mut command = world.command();
     command.env("FAILPOINTS", "run.after_create=1*off->1*sleep(1500)->off");
     let server = match Program::start(command).await {

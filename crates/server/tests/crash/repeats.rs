@@ -1,12 +1,12 @@
 //! A keyed request whose server is killed before it answers: nobody else takes it while the server may live, and a
 //! repetition is carried out anew as soon as it is certainly dead.
 
-use crate::clients::{BASE, RECOVERY, good};
 use crate::database::Database;
-use crate::http::{Answer, Ask};
-use crate::limit::{LIMIT, within};
-use crate::program::Program;
-use crate::world::{QUICK, World};
+use proof::clients::{BASE, RECOVERY, good};
+use proof::http::{Answer, Ask};
+use proof::limit::{LIMIT, within};
+use proof::program::Program;
+use proof::world::{QUICK, World};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ impl Turn {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keyed_request_of_a_killed_server_is_carried_out_by_the_next_start() {
     within(LIMIT, async {
-        let world = World::new(Database::Sqlite).await.set(&QUICK);
+        let world = Database::Sqlite.world().await.set(&QUICK);
         let first = world.start().await;
         let turn = Turn::begin(&world, &first).await;
         first.kill().await;
@@ -70,7 +70,7 @@ async fn keyed_request_of_a_killed_server_is_carried_out_by_the_next_start() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keyed_request_of_a_killed_server_is_carried_out_by_the_other() {
     within(LIMIT, async {
-        let world = World::new(Database::Postgres).await.set(&QUICK);
+        let world = Database::Postgres.world().await.set(&QUICK);
         let (first, second) = (world.start().await, world.start().await);
         let turn = Turn::begin(&world, &first).await;
         let early = turn.repeat(&second).await;

@@ -1,17 +1,16 @@
 //! Two servers on one store: refused on a file, help in need on a database.
 
-use crate::clients::{Client, RECOVERY};
 use crate::database::Database;
-use crate::kinds::Kind;
-use crate::limit::{LIMIT, within};
-use crate::program::{Program, Start};
-use crate::world::World;
+use proof::clients::{Client, RECOVERY};
+use proof::kinds::Kind;
+use proof::limit::{LIMIT, within};
+use proof::program::{Program, Start};
 use std::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_server_on_one_file_is_refused_until_the_first_is_dead() {
     within(LIMIT, async {
-        let world = World::new(Database::Sqlite).await;
+        let world = Database::Sqlite.world().await;
         let first = world.start().await;
         match Program::start(world.command()).await {
             Start::Ready(_) => panic!("two servers on one file"),
@@ -40,7 +39,7 @@ async fn second_server_on_one_file_is_refused_until_the_first_is_dead() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_of_a_killed_server_are_finished_by_the_other() {
     within(LIMIT, async {
-        let world = World::new(Database::Postgres).await;
+        let world = Database::Postgres.world().await;
         let (first, second) = (world.start().await, world.start().await);
         let mut clients = Vec::new();
         for (kind, tag) in [

@@ -1,20 +1,18 @@
 //! Streams byte by byte: cut, rejoined, watched by several, stalled, and across the death of the server.
 
-use crate::clients::{Client, RECOVERY};
 use crate::database::Database;
-use crate::frames::{Frame, joined};
-use crate::http::{Ask, KEY, Live};
-use crate::kinds::Kind;
-use crate::world::World;
+use proof::clients::{BASE, Client, RECOVERY};
+use proof::cuts::{begin, read_in_pieces, rejoin, run_of, talker};
+use proof::dice::Dice;
+use proof::frames::{Frame, joined};
+use proof::http::{Ask, KEY};
+use proof::kinds::Kind;
 use scripted::{Script, reply};
 use serde_json::json;
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
-
-const BASE: &str = "/api/v1/agents";
 
 /// Makes a test of each function, on each store.
 macro_rules! on_both_stores {
@@ -23,14 +21,14 @@ macro_rules! on_both_stores {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let test = super::$name(crate::database::Database::Sqlite);
-                crate::limit::within(crate::limit::LIMIT, test).await;
+                proof::limit::within(proof::limit::LIMIT, test).await;
             })*
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let test = super::$name(crate::database::Database::Postgres);
-                crate::limit::within(crate::limit::LIMIT, test).await;
+                proof::limit::within(proof::limit::LIMIT, test).await;
             })*
         }
     };
@@ -44,88 +42,8 @@ on_both_stores!(
     client_that_goes_away_cancels_only_where_it_said_so,
 );
 
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % (limit as u64)).expect("below a size")
-    }
-}
-
-async fn begin(address: SocketAddr, more: &serde_json::Value) -> io::Result<Live> {
-    let thread = Ask::post(
-        format!("{BASE}/threads"),
-        &json!({ "agent_type": "worker" }),
-    );
-    let thread = thread.send(address).await?;
-    let id = thread.body["id"].as_str().unwrap_or_default().to_owned();
-    let mut body = json!({ "input": "go" });
-    for (name, value) in more.as_object().into_iter().flatten() {
-        body[name] = value.clone();
-    }
-    let live = Ask::post(format!("{BASE}/threads/{id}/runs"), &body)
-        .open(address)
-        .await?;
-    assert_eq!(live.status, 200);
-    Ok(live)
-}
-
-fn run_of(live: &Live) -> String {
-    let path = live.header("content-location").expect("it names the run");
-    path.trim().rsplit('/').next().expect("a path").to_owned()
-}
-
-async fn rejoin(address: SocketAddr, run: &str, after: u64) -> io::Result<Live> {
-    let ask =
-        Ask::get(format!("{BASE}/runs/{run}/events")).header("last-event-id", after.to_string());
-    let live = ask.open(address).await?;
-    assert_eq!(live.status, 200);
-    Ok(live)
-}
-
-/// Reads a run in pieces: each time some whole frames, then the middle of one, then away and back with the last number.
-/// The frames, and how often it was cut.
-async fn read_in_pieces(
-    address: SocketAddr,
-    run: &str,
-    dice: &mut Dice,
-    cuts_max: usize,
-) -> io::Result<(Vec<Frame>, usize)> {
-    let (mut frames, mut cuts): (Vec<Frame>, usize) = (Vec::new(), 0);
-    loop {
-        let after = frames.last().map_or(0, |frame| frame.seq);
-        let mut live = rejoin(address, run, after).await?;
-        let cut_at = if cuts < cuts_max {
-            dice.below(4000)
-        } else {
-            usize::MAX
-        };
-        let mut read = 0;
-        loop {
-            match live.frame().await? {
-                None => return Ok((frames, cuts)),
-                Some(frame) => {
-                    read += frame.bytes.len();
-                    // Of the frame that the cut goes through, nothing was received.
-                    if read > cut_at {
-                        break;
-                    }
-                    frames.push(frame);
-                }
-            }
-        }
-        cuts += 1;
-    }
-}
-
 async fn stream_cut_anywhere_is_rejoined_to_the_same_bytes(database: Database) {
-    let tokens = (0..300).map(|number| format!("token {number}\n\n"));
-    let slow = reply().text_tokens(tokens).between_ms(5).build();
-    let world = World::with(database, Script::always(slow)).await;
+    let world = database.world_with(talker()).await;
     let server = world.start().await;
     let address = server.address;
     let live = begin(address, &json!({})).await.expect("it begins");
@@ -134,7 +52,8 @@ async fn stream_cut_anywhere_is_rejoined_to_the_same_bytes(database: Database) {
     let during: Vec<_> = (1..=20)
         .map(|number| {
             let run = run.clone();
-            let reading = async move { read_in_pieces(address, &run, &mut Dice(number), 5).await };
+            let reading =
+                async move { read_in_pieces(&[address], &run, &Dice::new(number), 5).await };
             tokio::spawn(reading)
         })
         .collect();
@@ -156,9 +75,9 @@ async fn stream_cut_anywhere_is_rejoined_to_the_same_bytes(database: Database) {
         );
         cuts += times;
     }
-    let mut dice = Dice(77);
+    let dice = Dice::new(77);
     while cuts < 200 {
-        let (frames, times) = read_in_pieces(address, &run, &mut dice, 10)
+        let (frames, times) = read_in_pieces(&[address], &run, &dice, 10)
             .await
             .expect("it is read to its end");
         assert!(
@@ -178,7 +97,7 @@ async fn stream_cut_anywhere_is_rejoined_to_the_same_bytes(database: Database) {
 }
 
 async fn killed_server_finishes_the_run_and_its_readers_are_told_what_is_void(database: Database) {
-    let world = World::new(database).await;
+    let world = database.world().await;
     let server = world.start().await;
     let mut clients: Vec<Client> = (0..10)
         .map(|number| Client::new(Kind::Held, format!("speaker-{number}")))
@@ -233,7 +152,7 @@ async fn text_of_a_model_cannot_forge_a_frame(database: Database) {
         "\u{feff}data:",
     ];
     let said = reply().reasoning(evil[0]).text_tokens(evil).build();
-    let world = World::with(database, Script::always(said)).await;
+    let world = database.world_with(Script::always(said)).await;
     let server = world.start().await;
     let live = begin(server.address, &json!({})).await.expect("it begins");
     let run = run_of(&live);
@@ -276,7 +195,8 @@ async fn stalled(address: SocketAddr, run: &str) -> tokio::net::TcpStream {
 async fn reader_that_stops_reading_costs_little_and_holds_up_nothing(database: Database) {
     const READERS: usize = 200;
     let token = "x".repeat(500);
-    let world = World::new(database)
+    let world = database
+        .world()
         .await
         .set(&[("RUNYARD_LIMIT_SEND_TIMEOUT_S", "2")]);
     let server = world.start().await;
@@ -328,7 +248,7 @@ async fn reader_that_stops_reading_costs_little_and_holds_up_nothing(database: D
 }
 
 async fn client_that_goes_away_cancels_only_where_it_said_so(database: Database) {
-    let world = World::new(database).await;
+    let world = database.world().await;
     let server = world.start().await;
     let address = server.address;
     for (wish, expected) in [("cancel", "cancelled"), ("continue", "completed")] {

@@ -5,17 +5,16 @@
 //! the only one to kill at;
 //! `RUNYARD_SWEEP_REPORT` names a file for a line on each point.
 
-use crate::clients::{Client, Complaint};
 use crate::database::Database;
-use crate::kinds::Kind;
-use crate::limit::LIMIT;
-use crate::program::{Program, Start, is_crash};
-use crate::world::{QUICK, World};
 use domain::crash::POINTS;
-use scripted::check_history;
+use proof::clients::{Client, Complaint};
+use proof::judge::{Verdict, judge};
+use proof::kinds::Kind;
+use proof::limit::LIMIT;
+use proof::program::{Program, Start, is_crash};
+use proof::world::{QUICK, World};
 use std::fmt::Write;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -42,15 +41,6 @@ struct Kill {
     hits: u32,
     verdict: Verdict,
     said: String,
-}
-
-/// What became of runs.
-#[derive(Default)]
-pub struct Verdict {
-    pub runs: usize,
-    /// The slowest run's end after the start.
-    pub slowest: Duration,
-    pub complaints: Vec<Complaint>,
 }
 
 /// What is said of a kill that does not come to its end.
@@ -205,7 +195,7 @@ async fn kill_in_time(database: Database, point: &'static str, hits: u32) -> Kil
 }
 
 async fn kill(database: Database, point: &'static str, hits: u32) -> Kill {
-    let world = World::new(database).await.set(&QUICK);
+    let world = database.world().await.set(&QUICK);
     let mut clients = Vec::new();
     let mut kill = Kill::new(point, hits);
     let died = match way(point) {
@@ -236,59 +226,6 @@ async fn kill(database: Database, point: &'static str, hits: u32) -> Kill {
     }
     server.kill().await;
     kill
-}
-
-/// Brings every run to its end, then looks at everything.
-pub async fn judge(
-    world: &World,
-    address: SocketAddr,
-    clients: Vec<Client>,
-    verdict: &mut Verdict,
-) {
-    let finishing = clients.into_iter().map(|mut client| async move {
-        let finished = match timeout(LIMIT / 2, client.finish(world, address)).await {
-            Ok(finished) => finished,
-            Err(_) => Err(client.stuck(address).await),
-        };
-        (client, finished)
-    });
-    let finished = futures::future::join_all(finishing).await;
-    verdict.runs = finished.len();
-    for (client, finished) in &finished {
-        let finished = match finished {
-            Ok(finished) => finished,
-            Err(complaint) => {
-                verdict.complaints.push(Complaint(complaint.to_string()));
-                continue;
-            }
-        };
-        verdict.slowest = verdict.slowest.max(finished.took);
-        let mut violations = finished.history.violations();
-        match client.effects(world, address).await {
-            Ok(effects) => violations.extend(effects.violations()),
-            Err(complaint) => verdict.complaints.push(complaint),
-        }
-        let log = finished.history.log.iter().flatten();
-        let log: Vec<String> = log
-            .map(|frame| format!("{} {}", frame.seq, frame.event))
-            .collect();
-        let complain = |violation| client.complain("judged", format!("{violation:?} in {log:?}"));
-        verdict
-            .complaints
-            .extend(violations.into_iter().map(complain));
-    }
-    for (client, _) in finished.iter().filter(|(_, finished)| finished.is_ok()) {
-        verdict
-            .complaints
-            .extend(client.check_thread(address).await.err());
-    }
-    for request in world.model.calls() {
-        if let Err(error) = check_history(&request) {
-            verdict.complaints.push(Complaint(format!(
-                "the model was asked with a broken history: {error}"
-            )));
-        }
-    }
 }
 
 /// Waits for the death by crash point. The server's words, or why there is no such death.

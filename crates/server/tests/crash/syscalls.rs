@@ -3,13 +3,14 @@
 //!
 //! `RUNYARD_SYSCALLS` says how many of each are tried; N grows by a factor, so that few reach far.
 
-use crate::clients::BASE;
 use crate::database::Database;
-use crate::http::{Ask, PATIENCE};
-use crate::limit::{LIMIT, within};
-use crate::program::{Program, Start};
-use crate::sweep::{Verdict, judge, laps};
-use crate::world::{QUICK, World};
+use crate::sweep::laps;
+use proof::clients::BASE;
+use proof::http::{Ask, PATIENCE};
+use proof::judge::{Verdict, judge};
+use proof::limit::{LIMIT, within};
+use proof::program::{Program, Start};
+use proof::world::{QUICK, World};
 use serde_json::json;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ async fn doomed(world: &World, call: &str, injected: &str) -> Start {
 /// What is there after a death, or after the failing of a disk, and another start.
 async fn judged(
     world: &World,
-    clients: Vec<crate::clients::Client>,
+    clients: Vec<proof::clients::Client>,
     what: &str,
 ) -> (usize, Vec<String>) {
     world.open();
@@ -73,7 +74,7 @@ async fn death_at_any_system_call_loses_and_doubles_nothing() {
             let number = nth(index, call);
             let what = format!("{} {call} {number}", database.name());
             within(LIMIT, async {
-                let world = World::new(database).await.set(&QUICK);
+                let world = database.world().await.set(&QUICK);
                 let mut clients = Vec::new();
                 let injected = format!("signal=KILL:when={number}");
                 if let Start::Ready(mut server) = doomed(&world, call, &injected).await {
@@ -101,7 +102,7 @@ async fn death_at_any_system_call_loses_and_doubles_nothing() {
 async fn sync_that_fails_is_told_and_loses_nothing_that_was_promised() {
     for injected in ["error=EIO:when=12", "error=EIO:when=12+"] {
         within(LIMIT, async {
-            let world = World::new(Database::Sqlite).await.set(&QUICK);
+            let world = Database::Sqlite.world().await.set(&QUICK);
             let mut clients = Vec::new();
             let Start::Ready(mut server) = doomed(&world, "fdatasync", injected).await else {
                 panic!("{injected}: the start has fewer than twelve syncs");

@@ -27,7 +27,7 @@ const EVERY_CRATE: [&str; 8] = [
     "domain", "bus", "engine", "store", "models", "tools", "server", "scripted",
 ];
 
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 12] = [
     layer("domain", &[], &[]),
     // A message between servers must not depend on a database, or the other way round.
     layer("bus", &["domain"], &[]),
@@ -41,10 +41,14 @@ const LAYERS: [Layer; 11] = [
     layer("tools", &["domain"], &["scripted", "store"]),
     layer(
         "server",
-        &["domain", "bus", "engine", "store", "models", "tools"],
+        &[
+            "domain", "bus", "engine", "store", "models", "tools", "proof",
+        ],
         &["scripted"],
     ),
     layer("scripted", &[], &[]),
+    // It knows servers by their processes and their API alone.
+    layer("proof", &["scripted", "tools"], &[]),
     layer("bench", &EVERY_CRATE, &[]),
     layer("tidy", &[], &[]),
     layer("xtask", &[], &[]),
@@ -67,14 +71,16 @@ const fn library(name: &'static str, only: &'static [&'static str], in_tests: bo
 
 /// `tools` opens databases of other people for its SQL tool; ours are opened by `store` alone.
 const DATABASE: &[&str] = &["store", "tools"];
-/// `scripted` is a model server to test against, `bench` a yardstick.
-const HTTP_SERVER: &[&str] = &["server", "scripted", "bench"];
+/// `proof` makes databases of its own and removes them.
+const POSTGRES: &[&str] = &["store", "tools", "proof"];
+/// `scripted` is a model server to test against, `bench` a yardstick, `proof` has a service that tools act on.
+const HTTP_SERVER: &[&str] = &["server", "scripted", "bench", "proof"];
 
 const LIBRARIES: [Library; 9] = [
     library("async-nats", &["bus"], false),
     library("rusqlite", DATABASE, false),
     // Tests make databases of their own and remove them.
-    library("tokio-postgres", DATABASE, true),
+    library("tokio-postgres", POSTGRES, true),
     library("deadpool-postgres", DATABASE, false),
     library("tokio-postgres-rustls", DATABASE, false),
     library("axum", HTTP_SERVER, true),

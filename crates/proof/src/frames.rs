@@ -73,7 +73,7 @@ impl Frames {
     ///
     /// # Errors
     /// If what came is no frame.
-    pub fn next(&mut self) -> Result<Option<Frame>, String> {
+    pub fn take(&mut self) -> Result<Option<Frame>, String> {
         loop {
             let line = match self.bytes.iter().position(|&byte| byte == b'\n') {
                 Some(end) => &self.bytes[..=end],

@@ -56,6 +56,7 @@ impl Ledger {
             .route("/keyed/{tag}", post(keyed))
             .route("/gated/{tag}", post(gated))
             .route("/lookup/{tag}", get(lookup))
+            .route("/long/{tag}", get(long))
             .with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it has an address");
@@ -145,4 +146,9 @@ async fn gated(State(shared): State<Shared>, Path(tag): Path<String>) -> Json<Va
 
 async fn lookup(State(shared): State<Shared>, Path(tag): Path<String>) -> Json<Value> {
     shared.note(&tag, |entry, _| entry.looked_up += 1).await
+}
+
+/// More than a model is told of a result at once.
+async fn long(Path(tag): Path<String>) -> Json<Value> {
+    Json(json!({ "found": format!("{tag} ").repeat(20_000) }))
 }

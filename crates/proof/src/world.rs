@@ -1,7 +1,7 @@
 //! Everything around a server that outlives it: its folder, its database, the model, and the service that its tools
 //! act on.
 
-use crate::database::{Database, Scratch, folder};
+use crate::database::Scratch;
 use crate::http::KEY;
 use crate::ledger::Ledger;
 use crate::program::{Program, Start};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub const GATE: &str = "held";
 
 const AGENT: &str = "---\nname: Worker\ndescription: Does as it is told.\n\
-tools: [record, recorded, plain, keyed, gated, lookup]\n---\nYou do as you are told.\n";
+tools: [record, recorded, plain, keyed, gated, lookup, long]\n---\nYou do as you are told.\n";
 
 /// Names the seeded fault that is switched on, if one is.
 const SEEDED: &str = "RUNYARD_SEEDED_FAULT";
@@ -30,30 +30,44 @@ pub const QUICK: [(&str, &str); 4] = [
     ("RUNYARD_LIMIT_DRAIN_S", "1"),
 ];
 
+/// Where worlds are made, and of what.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The server's program.
+    pub program: OsString,
+    /// Folders are made in this one.
+    pub folder: PathBuf,
+    /// A PostgreSQL server in which databases are made; without one, stores are files.
+    pub postgres: Option<String>,
+}
+
 pub struct World {
     pub model: Model,
     pub ledger: Ledger,
+    program: OsString,
     home: TempDir,
     scratch: Option<Scratch>,
     settings: Vec<(&'static str, String)>,
 }
 
 impl World {
-    pub async fn new(database: Database) -> Self {
-        Self::with(database, Script::answering(answer)).await
+    pub async fn new(site: &Site) -> Self {
+        Self::with(site, Script::answering(answer)).await
     }
 
-    pub async fn with(database: Database, script: Script) -> Self {
-        let home = folder();
+    /// With another mind of the model.
+    pub async fn with(site: &Site, script: Script) -> Self {
+        let home = tempfile::tempdir_in(&site.folder).expect("the folder can be written");
         let ledger = Ledger::start().await;
         let model = Model::with(script).await;
-        let scratch = match database {
-            Database::Sqlite => None,
-            Database::Postgres => Some(Scratch::create().await),
+        let scratch = match &site.postgres {
+            None => None,
+            Some(server) => Some(Scratch::create(server).await),
         };
         let world = Self {
             model,
             ledger,
+            program: site.program.clone(),
             home,
             scratch,
             settings: Vec::new(),
@@ -123,20 +137,19 @@ impl World {
     }
 
     /// Where the store is, of a world on PostgreSQL.
-    pub fn database_url(&self) -> String {
-        let scratch = self.scratch.as_ref();
-        scratch.expect("a world on PostgreSQL").url()
+    pub fn database_url(&self) -> Option<String> {
+        self.scratch.as_ref().map(Scratch::url)
     }
 
     /// The program with this world as its surroundings.
     pub fn command(&self) -> Command {
-        self.surround(Command::new(program()))
+        self.surround(Command::new(&self.program))
     }
 
     /// A shell command that ends in the program, which is `$0` in it.
     pub fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", script]).arg(program());
+        command.args(["-c", script]).arg(&self.program);
         self.surround(command)
     }
 
@@ -158,13 +171,24 @@ impl World {
             .arg(format!("trace={call}"))
             .arg("-e")
             .arg(format!("inject={call}:{injected}"))
-            .arg(program());
+            .arg(&self.program);
         self.surround(command)
     }
 
+    /// A command of the program beside its server.
+    pub fn beside(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        self.place(command)
+    }
+
     fn surround(&self, mut command: Command) -> Command {
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        self.place(command)
+    }
+
+    fn place(&self, mut command: Command) -> Command {
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
             .current_dir(self.path())
             .env_clear()
             .env("HOME", self.path())
@@ -208,12 +232,6 @@ impl World {
     }
 }
 
-/// The program just built, or another build of it.
-fn program() -> OsString {
-    std::env::var_os("RUNYARD_CRASH_PROGRAM")
-        .unwrap_or_else(|| env!("CARGO_BIN_EXE_runyard").into())
-}
-
 fn config(model: &str, ledger: &str, database: &str, insert: &str, select: &str) -> String {
     let schema = "input_schema = { type = \"object\", properties = { tag = { type = \"string\" } }, required = [\"tag\"] }";
     let http = |name: &str, method: &str, more: &str| {
@@ -238,6 +256,7 @@ fn config(model: &str, ledger: &str, database: &str, insert: &str, select: &str)
         http("keyed", "POST", "effect = \"keyed\""),
         http("gated", "POST", "policy = \"ask\""),
         http("lookup", "GET", "effect = \"idempotent\""),
+        http("long", "GET", "effect = \"idempotent\""),
     ]
     .concat()
 }

@@ -19,8 +19,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A request in the making.
 #[derive(Debug, Clone)]
 pub struct Ask {
-    method: &'static str,
+    method: String,
     path: String,
+    key: String,
     headers: Vec<(&'static str, String)>,
     body: Option<String>,
 }
@@ -53,24 +54,38 @@ struct Chunks {
 
 impl Ask {
     pub fn get(path: impl Into<String>) -> Self {
-        Self::new("GET", path.into())
+        Self::new("GET", path)
     }
 
     pub fn post(path: impl Into<String>, body: &Value) -> Self {
-        let mut ask = Self::new("POST", path.into());
-        ask.body = Some(body.to_string());
-        ask
+        Self::new("POST", path).body(body)
     }
 
-    fn new(method: &'static str, path: String) -> Self {
+    /// With the owner's key and without a body.
+    pub fn new(method: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
-            method,
-            path,
+            method: method.into(),
+            path: path.into(),
+            key: KEY.to_owned(),
             headers: Vec::new(),
             body: None,
         }
     }
 
+    #[must_use]
+    pub fn body(mut self, body: &Value) -> Self {
+        self.body = Some(body.to_string());
+        self
+    }
+
+    /// With another key than the owner's.
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Self {
+        self.key = key.to_owned();
+        self
+    }
+
+    #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -139,8 +154,8 @@ impl Ask {
     fn text(&self) -> String {
         let body = self.body.as_deref().unwrap_or_default();
         let mut text = format!(
-            "{} {} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\nconnection: close\r\n",
-            self.method, self.path
+            "{} {} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\nconnection: close\r\n",
+            self.method, self.path, self.key
         );
         if self.body.is_some() {
             text.push_str(&format!(
@@ -183,7 +198,7 @@ impl Live {
     /// The next event; `None` at the stream's orderly end. A frame that is not exactly as it should be is an error.
     pub async fn frame(&mut self) -> io::Result<Option<Frame>> {
         loop {
-            if let Some(frame) = self.frames.next().map_err(io::Error::other)? {
+            if let Some(frame) = self.frames.take().map_err(io::Error::other)? {
                 return Ok(Some(frame));
             }
             if self.ended {
