@@ -5,6 +5,7 @@ use crate::dice::Dice;
 use crate::program::{Program, Start};
 use crate::proxy::{FAULTS, Proxy};
 use crate::world::World;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -78,9 +79,12 @@ impl Edges {
         inner.chain([&self.clients]).collect()
     }
 
-    /// The server whose ways to everything are these.
-    fn command(&self, world: &World) -> Command {
-        let mut command = world.command();
+    /// The server whose ways to everything are these, of another build where one is named.
+    fn command(&self, world: &World, program: Option<&OsStr>) -> Command {
+        let mut command = match program {
+            Some(program) => world.command_of(program),
+            None => world.command(),
+        };
         if let (Some(url), Some(proxy)) = (world.database_url(), &self.database) {
             command.env("RUNYARD_DATABASE_URL", through(&url, proxy));
         }
@@ -94,10 +98,23 @@ impl Edges {
 impl<'a> Fleet<'a> {
     /// Starts so many servers; on a file there can be one.
     pub async fn start(world: &'a World, servers: usize, nats: Option<&str>, seed: u64) -> Self {
+        Self::upgrading(world, servers, nats, seed, None).await
+    }
+
+    /// Starts so many servers, all but the last of an older build. One that is killed comes back as the world's own: an
+    /// upgrade that rolls over them, in the midst of everything.
+    pub async fn upgrading(
+        world: &'a World,
+        servers: usize,
+        nats: Option<&str>,
+        seed: u64,
+        older: Option<&OsStr>,
+    ) -> Self {
         let mut members = Vec::new();
-        for _ in 0..servers {
+        for number in 1..=servers {
             let edges = Edges::of(world, nats).await;
-            let started = Program::start(edges.command(world)).await.ready();
+            let program = older.filter(|_| number < servers || servers == 1);
+            let started = Program::start(edges.command(world, program)).await.ready();
             edges.clients.lead_to(started.address);
             members.push(Member {
                 edges,
@@ -174,7 +191,7 @@ impl<'a> Fleet<'a> {
     async fn again(&self, edges: &Edges) -> Program {
         let begun = Instant::now();
         loop {
-            match Program::start(edges.command(self.world)).await {
+            match Program::start(edges.command(self.world, None)).await {
                 Start::Ready(program) => return *program,
                 Start::Ended(status, said) => assert!(
                     begun.elapsed() < ENDURANCE,

@@ -18,11 +18,19 @@ pub enum Fault {
     Stall,
     /// What is asked arrives, and no answer comes back: a commit is made whose success is never heard of.
     Mute,
+    /// What comes back arrives, and nothing is asked any more: news is heard, and nobody is answered.
+    Deaf,
     /// A few bytes of the next answer pass, then the connection ends.
     Truncate,
 }
 
-pub const FAULTS: [Fault; 4] = [Fault::Reset, Fault::Stall, Fault::Mute, Fault::Truncate];
+pub const FAULTS: [Fault; 5] = [
+    Fault::Reset,
+    Fault::Stall,
+    Fault::Mute,
+    Fault::Deaf,
+    Fault::Truncate,
+];
 
 /// Bytes of an answer that pass before it is cut.
 const CUT_AT: usize = 7;
@@ -109,7 +117,8 @@ async fn carry(
             Fault::Truncate if answers => &bytes[..read.min(CUT_AT)],
             Fault::Truncate => &bytes[..read],
             Fault::Mute if !answers => &bytes[..read],
-            Fault::Stall | Fault::Mute => {
+            Fault::Deaf if answers => &bytes[..read],
+            Fault::Stall | Fault::Mute | Fault::Deaf => {
                 // Held up, and lost when it is over: whoever waited has given up by then.
                 let _ = faults.wait_for(|fault| *fault == Fault::None).await;
                 return;

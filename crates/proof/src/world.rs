@@ -7,7 +7,7 @@ use crate::ledger::Ledger;
 use crate::program::{Program, Start};
 use scripted::{Reply, Request, Script, Server as Model, reply};
 use serde_json::json;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -143,7 +143,12 @@ impl World {
 
     /// The program with this world as its surroundings.
     pub fn command(&self) -> Command {
-        self.surround(Command::new(&self.program))
+        self.command_of(&self.program)
+    }
+
+    /// The same with another build of the program.
+    pub fn command_of(&self, program: &OsStr) -> Command {
+        self.surround(Command::new(program))
     }
 
     /// A shell command that ends in the program, which is `$0` in it.

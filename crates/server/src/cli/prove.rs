@@ -41,6 +41,9 @@ pub struct Trial {
     /// Repeats an order of blows
     #[arg(long)]
     seed: Option<u64>,
+    /// An older build of this program, in which servers begin; killed ones come back as this one, as in a rolling upgrade
+    #[arg(long, value_name = "PROGRAM")]
+    upgrade_from: Option<PathBuf>,
 }
 
 /// Clients of one wave; after each wave all is calm and every run is judged.
@@ -100,6 +103,7 @@ pub async fn prove(command: Prove, context: &Context) -> Outcome {
 
 struct Plan {
     site: Site,
+    older: Option<PathBuf>,
     nats: Option<String>,
     time: Duration,
     seed: u64,
@@ -140,7 +144,16 @@ impl Plan {
                 "write postgres://user:password@host:port/database",
             ));
         }
+        if let Some(older) = &trial.upgrade_from
+            && !context.here.join(older).is_file()
+        {
+            return Err(Failure::new(
+                format!("{} is no program", older.display()),
+                "name the older build's file with --upgrade-from",
+            ));
+        }
         Ok(Self {
+            older: trial.upgrade_from.map(|path| context.here.join(path)),
             site: Site {
                 program: program.into_os_string(),
                 folder,
@@ -184,7 +197,9 @@ impl Plan {
     }
 
     async fn fleet<'a>(&self, world: &'a World) -> Fleet<'a> {
-        Fleet::start(world, self.servers(), self.nats.as_deref(), self.seed).await
+        let older = self.older.as_ref().map(|path| path.as_os_str());
+        let nats = self.nats.as_deref();
+        Fleet::upgrading(world, self.servers(), nats, self.seed, older).await
     }
 
     /// How many promises were broken.

@@ -14,7 +14,17 @@ fn leaves_nothing(home: &Home) {
 #[test]
 fn durability_is_proven_on_a_scratch_store() {
     let home = Home::new();
-    let said = home.run(&["prove", "durability", "--minutes", "0.1", "--seed", "7"]);
+    let own = env!("CARGO_BIN_EXE_runyard");
+    let said = home.run(&[
+        "prove",
+        "durability",
+        "--minutes",
+        "0.1",
+        "--seed",
+        "7",
+        "--upgrade-from",
+        own,
+    ]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let line = |begin: &str| {
         let line = said.out.lines().find(|line| line.starts_with(begin));
