@@ -51,6 +51,26 @@ test('an open run is live, and cancelled from its page', async () => {
   await leave();
 });
 
+test('a run on hold says why it stands still, and one that was exported takes nothing', async () => {
+  await play([{ when: { last_user: 'wait' }, reply: reply(words('Wait '), { hold: 'held' }) }]);
+  const { page, go, leave } = await visit(browser, server);
+  const { id } = await startRun(await makeThread(), 'wait');
+  await server.command('runs', 'pause', id);
+  await go(`/console/runs/${id}`);
+  await page.getByRole('note').getByText(/^Paused since/).waitFor();
+  await page.getByRole('button', { name: 'Cancel run' }).waitFor();
+  await server.command('runs', 'export', id, '--to', 'run.json');
+  await page.reload();
+  await page.getByRole('note').getByText(/^Exported since/).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Cancel run' }).count(), 0);
+  await server.command('runs', 'resume', id, '--still-here');
+  await model.open('held');
+  await page.reload();
+  await page.locator('h1 + span').getByText('completed').waitFor();
+  assert.equal(await page.getByRole('note').count(), 0);
+  await leave();
+});
+
 test('an agent appears when its file is saved, and a broken file shows its error', async () => {
   const { page, go, leave } = await visit(browser, server);
   await go('/console/agents');

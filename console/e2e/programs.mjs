@@ -209,6 +209,15 @@ lane_kinds = ["device", "local"]
     start,
     kill,
     call,
+    /** A command beside the server, on its store. @param {string[]} words @returns {Promise<string>} what it says */
+    command: async (...words) => {
+      const child = spawn(program('runyard'), [...words, '--data', data], { cwd: folder, env: { PATH: process.env.PATH, HOME: folder } });
+      let said = '';
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+      await ended(child);
+      if (child.exitCode !== 0) throw new Error(`${words.join(' ')}: ${said}`);
+      return said;
+    },
     /** Writes an agent's file and waits until the server has read it. @param {string} type @param {string} text */
     agent: async (type, text) => {
       writeFileSync(join(data, 'agents', `${type}.md`), text);
