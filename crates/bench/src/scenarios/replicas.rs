@@ -39,6 +39,8 @@ const QUICK_STREAMS: usize = 60;
 const STREAM_ROUNDS_MAX: usize = 3;
 /// Ticks of the last moments are booked a little later.
 const BOOKING: Duration = Duration::from_millis(20);
+/// Processors that others may have before figures are called disturbed: somewhat more than the system's own work takes.
+const OTHERS_MAX: f64 = 0.2;
 const ELSEWHERE: &str = "Token lag elsewhere is that of streams at another server than the one that drives the run; with 1 replica, of second streams at that one.";
 const POSTGRES_PORT: u16 = 5432;
 const NATS_PORT: u16 = 4222;
@@ -311,10 +313,22 @@ fn busy(turns: &Samples<Sample>) -> String {
         cores.map_or("unknown".to_owned(), |cores| format!("{cores:.2}"))
     });
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    format!(
+    let mut text = format!(
         "{} of {processors} processors were busy with 1, 2 and 3 replicas. Where all are, more replicas cannot make more turns: what carries over to other machines is the processor time of a turn.",
         cores.join(", ")
-    )
+    );
+    let others = turns.iter().filter_map(|samples| {
+        table::median(samples, |sample| {
+            Some(sample.cost.cores? - sample.cost.own_cores?)
+        })
+    });
+    let others = others.fold(0.0, f64::max);
+    if others > OTHERS_MAX {
+        text.push_str(&format!(
+            " Other work had up to {others:.2} of them, so rates and lags cannot be judged."
+        ));
+    }
+    text
 }
 
 /// What follows for servers and databases that have processors of their own.
@@ -350,9 +364,10 @@ mod tests {
 
     #[test]
     fn notes_say_how_busy_it_was_and_what_follows() {
-        let sample = |cores, replicas_ms, postgres_ms| Sample {
+        let sample = |cores: Option<f64>, replicas_ms, postgres_ms| Sample {
             cost: Cost {
                 cores,
+                own_cores: cores.map(|cores| cores - 0.1),
                 replicas_ms,
                 postgres_ms,
                 ..Cost::default()
@@ -365,6 +380,11 @@ mod tests {
             vec![sample(Some(2.0), Some(0.5), Some(0.2))],
         ];
         assert!(busy(&turns).starts_with("1.50, unknown, 2.00 of "));
+        assert!(busy(&turns).ends_with("processor time of a turn."));
+        let mut disturbed = turns;
+        disturbed[2][0].cost.own_cores = Some(0.5);
+        assert!(busy(&disturbed).contains("Other work had up to 1.50 of them"));
+        let turns = disturbed;
         assert!(reach(&turns).starts_with("With 3 replicas, 2.5 cores "));
         let unknown = [vec![], vec![], vec![sample(None, Some(0.5), None)]];
         assert!(reach(&unknown).starts_with("What PostgreSQL costs could not be told"));
