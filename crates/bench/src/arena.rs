@@ -25,6 +25,8 @@ const PROMPT: &str = "---\nYou are measured.\n";
 /// How the model behaves.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pace {
+    /// Before the first token.
+    pub first_byte_ms: u64,
     pub token_delay_ms: u64,
     pub stamped: bool,
 }
@@ -48,13 +50,22 @@ pub struct Places {
     pub data: PathBuf,
 }
 
+/// Where several servers meet.
+#[derive(Debug, Clone, Copy)]
+pub struct Meeting<'a> {
+    pub database_url: &'a str,
+    pub nats: &'a str,
+    /// Of the subjects on NATS.
+    pub prefix: &'a str,
+}
+
 /// The processes of one scenario.
 pub struct Arena {
     places: Places,
     folder: TempDir,
     tool: Tool,
     /// Ends with the arena.
-    _model: Process,
+    model: Process,
     model_url: String,
     made: usize,
 }
@@ -78,6 +89,7 @@ impl Arena {
         let mut command = Command::new(places.programs.join("scripted-model"));
         command.args(["--fast", "--tokens", "20", "--token-delay-ms"]);
         command.arg(pace.token_delay_ms.to_string());
+        command.args(["--first-byte-ms", &pace.first_byte_ms.to_string()]);
         if pace.stamped {
             command.arg("--stamp");
         }
@@ -90,7 +102,7 @@ impl Arena {
             places: places.clone(),
             folder,
             tool,
-            _model: model,
+            model,
             model_url,
             made: 0,
         })
@@ -106,6 +118,11 @@ impl Arena {
         let address = self.model_url.strip_prefix("http://");
         let address = address.unwrap_or(&self.model_url).parse();
         address.with_context(|| format!("{} is no address", self.model_url))
+    }
+
+    /// Processor time that the model server has used so far, in seconds.
+    pub fn model_cpu_s(&self) -> Option<f64> {
+        self.model.cpu_s()
     }
 
     /// What a client asks of any contestant.
@@ -141,6 +158,17 @@ impl Arena {
         command.args(["--database-url", database_url]);
         let log = self.log("runyard");
         start("runyard, PostgreSQL", &mut command, &log, address).await
+    }
+
+    /// One of several servers, with a data folder of its own.
+    pub async fn replica(&mut self, meeting: Meeting<'_>) -> anyhow::Result<Contestant> {
+        let data = self.new_data()?;
+        let (mut command, address) = self.serve(&data)?;
+        command.args(["--database-url", meeting.database_url]);
+        command.args(["--nats", meeting.nats]);
+        command.env("RUNYARD_NATS_PREFIX", meeting.prefix);
+        let log = self.log("replica");
+        start("replica", &mut command, &log, address).await
     }
 
     /// The server with the SQLite store in `data`.

@@ -119,8 +119,17 @@ pub struct Clients(Vec<Session>);
 
 impl Clients {
     pub fn new(address: SocketAddr, script: &Arc<Script>, count: usize) -> Self {
-        let session = || Session::new(address, script.clone());
-        Self(std::iter::repeat_with(session).take(count).collect())
+        Self::spread(&[address], script, count)
+    }
+
+    /// Each takes the next of the addresses, which begin anew after the last.
+    pub fn spread(addresses: &[SocketAddr], script: &Arc<Script>, count: usize) -> Self {
+        let addresses = addresses.iter().cycle().take(count);
+        Self(
+            addresses
+                .map(|address| Session::new(*address, script.clone()))
+                .collect(),
+        )
     }
 
     /// Turns until the time is over; those under way then are finished and count.

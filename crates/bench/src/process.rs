@@ -1,5 +1,7 @@
 //! Child processes: started, asked what they cost, ended with the value that holds them.
 
+mod found;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,8 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+pub use found::Found;
+
 /// Ticks of `/proc/PID/stat` in a second: fixed for user space on Linux (`USER_HZ`).
-const TICKS_PER_S: f64 = 100.0;
+pub const TICKS_PER_S: f64 = 100.0;
 /// Lines of a log that are shown when its process failed.
 const LOG_LINES: usize = 20;
 /// How long a process may take to end after it was told to.
@@ -121,17 +125,37 @@ pub fn own_cpu_s() -> Option<f64> {
     cpu_s("self")
 }
 
-fn cpu_s(process: &str) -> Option<f64> {
-    parse_cpu_s(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
+/// What the system tells of a process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Stat {
+    parent: u32,
+    /// Processor time used so far.
+    cpu_s: f64,
+    /// That of its children which have ended.
+    ended_cpu_s: f64,
 }
 
-/// User and system time are the 14th and 15th field; the second, the name, may hold anything (proc(5)).
-fn parse_cpu_s(stat: &str) -> Option<f64> {
+fn cpu_s(process: &str) -> Option<f64> {
+    stat(process).map(|stat| stat.cpu_s)
+}
+
+fn stat(process: &str) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
+}
+
+/// The parent is the fourth field, user and system time are the 14th and 15th, those of ended children the two after
+/// them; the second, the name, may hold anything (proc(5)).
+fn parse_stat(stat: &str) -> Option<Stat> {
     let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS_PER_S)
+    let mut fields = rest.split_ascii_whitespace().skip(1);
+    let parent = fields.next()?.parse().ok()?;
+    let mut ticks = fields.skip(9).map(str::parse::<f64>);
+    let mut both = || Some((ticks.next()?.ok()? + ticks.next()?.ok()?) / TICKS_PER_S);
+    Some(Stat {
+        parent,
+        cpu_s: both()?,
+        ended_cpu_s: both()?,
+    })
 }
 
 #[cfg(test)]
@@ -140,7 +164,13 @@ mod tests {
 
     #[test]
     fn processor_time_is_read_behind_any_name() {
-        let stat = "12 (a b) c) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 5 6 7";
-        assert_eq!(parse_cpu_s(stat), Some(3.0));
+        let stat = "12 (a b) c) S 1 12 12 0 -1 4194560 100 0 0 0 250 50 70 5 20 0 3 0 5 6 7";
+        let expected = Stat {
+            parent: 1,
+            cpu_s: 3.0,
+            ended_cpu_s: 0.75,
+        };
+        assert_eq!(parse_stat(stat), Some(expected));
+        assert_eq!(parse_stat("12 (a) S 1"), None);
     }
 }

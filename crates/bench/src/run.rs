@@ -51,6 +51,14 @@ pub struct RunArgs {
         default_value = "postgres://postgres@127.0.0.1:5432/postgres"
     )]
     postgres: String,
+    /// NATS over which the servers of `replicas` talk
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RUNYARD_TEST_NATS",
+        default_value = "nats://127.0.0.1:4222"
+    )]
+    nats: String,
 }
 
 /// What a scenario is told.
@@ -62,6 +70,7 @@ pub struct Plan {
     pub streams: Vec<usize>,
     pub idle: usize,
     pub postgres: String,
+    pub nats: String,
     pub quick: bool,
 }
 
@@ -90,6 +99,7 @@ impl Plan {
                 args.idle
             },
             postgres: args.postgres.clone(),
+            nats: args.nats.clone(),
             quick: args.quick,
         })
     }

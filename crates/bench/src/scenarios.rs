@@ -3,6 +3,7 @@
 mod caller;
 mod chain;
 mod cold_start;
+mod database;
 mod execute;
 mod history;
 mod idle_streams;
@@ -10,6 +11,7 @@ mod inference;
 mod mcp_calls;
 mod policy;
 mod postgres;
+mod replicas;
 mod streams;
 mod tool_turns;
 mod turns;
@@ -43,7 +45,7 @@ pub struct Scenario {
     run: for<'a> fn(&'a Plan) -> Outcome<'a>,
 }
 
-pub const SCENARIOS: [Scenario; 12] = [
+pub const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: turns::NAME,
         run: |plan| Box::pin(turns::run(plan)),
@@ -91,6 +93,10 @@ pub const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: postgres::NAME,
         run: |plan| Box::pin(postgres::run(plan)),
+    },
+    Scenario {
+        name: replicas::NAME,
+        run: |plan| Box::pin(replicas::run(plan)),
     },
 ];
 

@@ -12,6 +12,7 @@ use crate::client::{Client, ClientError, Head};
 use crate::sse::{Frame, Frames};
 
 const THREADS: &str = "/api/v1/agents/threads";
+const RUNS: &str = "/api/v1/agents/runs";
 /// The longest that a turn may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Length of the time that a stamped token tells, in hexadecimal digits.
@@ -96,6 +97,8 @@ pub struct Reading {
     tokens: usize,
     begun: Instant,
     first_event: Option<Duration>,
+    /// Where the events name their run.
+    run_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +150,23 @@ impl Session {
         self.mended(ran)
     }
 
+    /// The events of a run that somebody began, to the end.
+    pub async fn watch(&mut self, run_id: &str) -> Result<Taken, TurnError> {
+        let watched = async {
+            let path = format!("{RUNS}/{run_id}/events");
+            let mut reading = self.open("GET", &path, "").await?;
+            self.read_to_end(&mut reading).await
+        }
+        .await;
+        self.mended(watched)
+    }
+
+    /// The rest of a run that was read up to some event.
+    pub async fn finish(&mut self, reading: &mut Reading) -> Result<Taken, TurnError> {
+        let read = self.read_to_end(reading).await;
+        self.mended(read)
+    }
+
     pub fn disconnect(&mut self) {
         self.client.disconnect();
     }
@@ -160,28 +180,34 @@ impl Session {
     }
 
     async fn post(&mut self, path: &str, body: &str) -> Result<String, TurnError> {
-        let head = self.ask(path, body).await?;
+        let head = self.ask("POST", path, body).await?;
         let body = self.client.read_all(head).await?;
         let created: Created = serde_json::from_slice(&body).map_err(|_| TurnError::NoId)?;
         Ok(created.id)
     }
 
-    async fn ask(&mut self, path: &str, body: &str) -> Result<Head, TurnError> {
-        ask(&mut self.client, "POST", path, &self.script.headers, body).await
+    async fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Head, TurnError> {
+        ask(&mut self.client, method, path, &self.script.headers, body).await
     }
 
     async fn begin(&mut self, thread: &str) -> Result<Reading, TurnError> {
         let path = format!("{THREADS}/{thread}/runs");
         let body = format!(r#"{{"input":"{}"}}"#, self.script.input);
+        self.open("POST", &path, &body).await
+    }
+
+    /// Asks for a stream.
+    async fn open(&mut self, method: &str, path: &str, body: &str) -> Result<Reading, TurnError> {
         let begun = Instant::now();
         self.frames.clear();
-        let head = self.ask(&path, &body).await?;
+        let head = self.ask(method, path, body).await?;
         Ok(Reading {
             head,
             seq: 0,
             tokens: 0,
             begun,
             first_event: None,
+            run_id: None,
         })
     }
 
@@ -218,9 +244,10 @@ impl Session {
             .await
             .map_err(|_| TurnError::Silent)??;
         while let Some(frame) = self.frames.take() {
-            reading
-                .first_event
-                .get_or_insert_with(|| reading.begun.elapsed());
+            if reading.first_event.is_none() {
+                reading.first_event = Some(reading.begun.elapsed());
+                reading.run_id = text_after(frame.data, b"\"run_id\":\"");
+            }
             reading.check(&frame)?;
             if frame.event == b"message_delta" {
                 reading.tokens += number(frame.data, b"tok");
@@ -274,6 +301,11 @@ pub fn number(data: &[u8], what: &[u8]) -> usize {
 }
 
 impl Reading {
+    /// The id of the run that is read.
+    pub fn run_id(&self) -> Result<&str, TurnError> {
+        self.run_id.as_deref().ok_or(TurnError::NoId)
+    }
+
     fn check(&mut self, frame: &Frame<'_>) -> Result<(), TurnError> {
         let before = self.seq;
         let found = number_after(frame.data, b"\"seq\":").unwrap_or_default();
@@ -299,6 +331,13 @@ fn number_after(data: &[u8], key: &[u8]) -> Option<u64> {
     digits.fold(None, |number, byte| {
         Some(number.unwrap_or(0) * 10 + u64::from(byte - b'0'))
     })
+}
+
+/// The text behind a key and its opening quote, if it holds no escapes, as ids do not.
+fn text_after(data: &[u8], key: &[u8]) -> Option<String> {
+    let start = memmem::find(data, key)? + key.len();
+    let length = memmem::find(&data[start..], b"\"")?;
+    String::from_utf8(data[start..start + length].to_vec()).ok()
 }
 
 /// How long ago the token of this event was sent; `None` if it is not stamped.
@@ -328,6 +367,15 @@ mod tests {
         assert_eq!(number_after(data, b"\"seq\":"), Some(120));
         assert_eq!(number_after(b"{}", b"\"seq\":"), None);
         assert_eq!(number_after(b"{\"seq\":null}", b"\"seq\":"), None);
+    }
+
+    #[test]
+    fn ids_stand_behind_their_key() {
+        let data = br#"{"type":"x","run_id":"0197-a","seq":1}"#;
+        let key = b"\"run_id\":\"";
+        assert_eq!(text_after(data, key).as_deref(), Some("0197-a"));
+        assert_eq!(text_after(br#"{"run_id":null}"#, key), None);
+        assert_eq!(text_after(br#"{"run_id":"cut"#, key), None);
     }
 
     #[test]

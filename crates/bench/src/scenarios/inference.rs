@@ -47,7 +47,7 @@ struct Figures {
 pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let pace = Pace {
         token_delay_ms: TOKEN_DELAY_MS,
-        stamped: false,
+        ..Pace::default()
     };
     let mut arena = Arena::new(&plan.places, pace, Tool::None).await?;
     let runyard = arena.runyard().await?;

@@ -48,6 +48,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let pace = Pace {
         token_delay_ms: TOKEN_DELAY_MS,
         stamped: true,
+        ..Pace::default()
     };
     let streams = if plan.quick { QUICK_STREAMS } else { STREAMS };
     let mut arena = Arena::new(&plan.places, pace, Tool::None).await?;
