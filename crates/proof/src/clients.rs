@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 pub const BASE: &str = "/api/v1/agents";
 
@@ -27,7 +29,7 @@ pub struct Client {
     pub thread: Option<String>,
     pub run: Option<String>,
     /// Who comes before it on its thread.
-    first: Option<Box<Self>>,
+    first: Option<Arc<Mutex<Self>>>,
     /// One for each stream that was read.
     pub seen: Vec<Vec<Frame>>,
     cancel_promised: bool,
@@ -51,7 +53,7 @@ impl Client {
             first: kind.first().map(|first| {
                 let mut first = Self::new(first, format!("first-{tag}"));
                 first.thread_tag.clone_from(&tag);
-                Box::new(first)
+                Arc::new(Mutex::new(first))
             }),
             thread_tag: tag.clone(),
             tag,
@@ -68,13 +70,13 @@ impl Client {
         if self.kind == Kind::Session {
             return self.act_session(world, address).await;
         }
-        let Some(mut first) = self.first.take() else {
+        // Lent and not taken: whoever gives up in the middle comes again, with both.
+        let Some(first) = self.first.clone() else {
             let live = self.begin(address).await?;
             return self.watch(live, world, address).await;
         };
-        let acted = self.act_after(&mut first, world, address).await;
-        self.first = Some(first);
-        acted
+        let mut first = first.lock().await;
+        self.act_after(&mut first, world, address).await
     }
 
     async fn act_after(
@@ -94,7 +96,8 @@ impl Client {
 
     /// Itself and who came before it, each with a run of its own to be judged.
     pub fn apart(mut self) -> Vec<Self> {
-        let first = self.first.take().map(|first| *first);
+        let first = self.first.take().and_then(Arc::into_inner);
+        let first = first.map(Mutex::into_inner);
         first.into_iter().chain([self]).collect()
     }
 
@@ -386,10 +389,13 @@ impl Client {
             .flatten()
             .last()
             .map(|frame| (frame.seq, &frame.event));
-        let first = self
-            .first
-            .as_ref()
-            .map(|first| (&first.tag, &first.run, first.seen.len()));
+        let first = match &self.first {
+            Some(first) => {
+                let first = first.lock().await;
+                Some((first.tag.clone(), first.run.clone(), first.seen.len()))
+            }
+            None => None,
+        };
         self.complain(
             "hangs",
             format!("last heard {heard:?} of {stands}; before it {first:?}"),

@@ -1,5 +1,5 @@
-//! Servers under blows: killed and started again, stopped past their lease, cut off from their database, from NATS or
-//! from their clients.
+//! Servers under blows: killed and started again, stopped past their lease, cut off from their database, from NATS, from
+//! their clients, from the model or from what their tools act on.
 
 use crate::dice::Dice;
 use crate::program::{Program, Start};
@@ -161,7 +161,10 @@ impl<'a> Fleet<'a> {
             1 => self.stop(member).await,
             _ => {
                 self.cuts.fetch_add(1, Ordering::Relaxed);
-                let edge = *self.dice.pick(&member.edges.all());
+                let mut edges = member.edges.all();
+                edges.extend([&self.world.model_edge, &self.world.ledger_edge]);
+                self.world.model_fails.store(true, Ordering::Relaxed);
+                let edge = *self.dice.pick(&edges);
                 edge.fail(*self.dice.pick(&FAULTS), CUT_OFF).await;
             }
         }

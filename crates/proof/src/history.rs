@@ -77,6 +77,13 @@ pub enum Violation {
 }
 
 impl History {
+    /// It ended because the model could not be reached, or broke off again and again.
+    pub fn failed_for_its_model(&self) -> bool {
+        let log = self.log.iter().flatten();
+        let mut errors = log.filter(|frame| frame.event == "error");
+        errors.any(|frame| frame.data["error"]["code"] == "model_unavailable")
+    }
+
     pub fn violations(&self) -> Vec<Violation> {
         let Some(log) = &self.log else {
             return vec![Violation::Lost];

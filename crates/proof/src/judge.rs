@@ -1,10 +1,12 @@
 //! What became of runs after everything that was done to their servers.
 
 use crate::clients::{Client, Complaint};
+use crate::history::Violation;
 use crate::limit::LIMIT;
 use crate::world::World;
 use scripted::check_history;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -47,9 +49,15 @@ pub async fn judge(
             Ok(effects) => violations.extend(effects.violations()),
             Err(complaint) => verdict.complaints.push(complaint),
         }
+        if world.model_fails.load(Ordering::Relaxed) && finished.history.failed_for_its_model() {
+            violations.retain(|violation| *violation != Violation::NeverHappened);
+        }
         let log = finished.history.log.iter().flatten();
         let log: Vec<String> = log
-            .map(|frame| format!("{} {}", frame.seq, frame.event))
+            .map(|frame| match frame.event.as_str() {
+                "error" => format!("{} error {}", frame.seq, frame.data["error"]),
+                event => format!("{} {event}", frame.seq),
+            })
             .collect();
         let complain = |violation| client.complain("judged", format!("{violation:?} in {log:?}"));
         verdict

@@ -53,11 +53,13 @@ async fn endure(fleet: &Fleet<'_>, number: usize) -> Vec<Client> {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        assert!(
-            begun.elapsed() < ENDURANCE,
-            "{}: still {failed} after {ENDURANCE:?}",
-            client.tag
-        );
+        if begun.elapsed() >= ENDURANCE {
+            let stuck = client.stuck(fleet.any()).await;
+            panic!(
+                "{}: still {failed} after {ENDURANCE:?}: {stuck}",
+                client.tag
+            );
+        }
         tokio::time::sleep(Duration::from_millis(50 + fleet.dice.roll(100))).await;
     }
 }

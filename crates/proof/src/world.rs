@@ -5,10 +5,12 @@ use crate::database::Scratch;
 use crate::http::KEY;
 use crate::ledger::Ledger;
 use crate::program::{Program, Start};
+use crate::proxy::Proxy;
 use scripted::{Reply, Request, Script, Server as Model, reply};
 use serde_json::json;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 use tokio::process::Command;
 use uuid::Uuid;
@@ -44,6 +46,12 @@ pub struct Site {
 pub struct World {
     pub model: Model,
     pub ledger: Ledger,
+    /// What stands between all servers and the model.
+    pub model_edge: Proxy,
+    /// What stands between all servers and the service.
+    pub ledger_edge: Proxy,
+    /// The model cannot always be reached, so runs may fail for that.
+    pub model_fails: AtomicBool,
     program: OsString,
     home: TempDir,
     scratch: Option<Scratch>,
@@ -65,6 +73,9 @@ impl World {
             Some(server) => Some(Scratch::create(server).await),
         };
         let world = Self {
+            model_edge: Proxy::before(model.address()).await,
+            ledger_edge: Proxy::before(ledger.address).await,
+            model_fails: AtomicBool::new(false),
             model,
             ledger,
             program: site.program.clone(),
@@ -120,8 +131,8 @@ impl World {
             }
         };
         let config = config(
-            &self.model.url(),
-            &self.ledger.address.to_string(),
+            &format!("http://{}", self.model_edge.address),
+            &self.ledger_edge.address.to_string(),
             &url,
             insert,
             select,
