@@ -16,6 +16,8 @@ mod ledger;
 mod lies;
 mod limit;
 mod mcp;
+#[cfg(target_os = "linux")]
+mod power;
 mod program;
 mod promoted;
 mod proxy;
