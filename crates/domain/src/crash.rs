@@ -77,6 +77,17 @@ fn fall(how: Option<&str>) {
     std::thread::sleep(std::time::Duration::from_millis(100));
 }
 
+/// The number that a test sets in the place of one of the program's own, with `FAILPOINTS` and the action `return`, e.g.
+/// `store.checkpoint_pages=return(40)`. Always `None` in release builds.
+#[inline]
+pub fn dialled(name: &'static str) -> Option<u32> {
+    #[cfg(debug_assertions)]
+    fail::fail_point!(name, |number| number?.parse().ok());
+    #[cfg(not(debug_assertions))]
+    let _ = name;
+    None
+}
+
 /// Reads `FAILPOINTS`; the binary calls it once at its start. Does nothing in release builds.
 pub fn arm() {
     #[cfg(debug_assertions)]

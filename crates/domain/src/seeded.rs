@@ -95,6 +95,8 @@ faults! {
     StaleWritePostgres = "stale-write-postgres",
     /// SQLite: a write is answered before its group is committed.
     AnsweredBeforeCommit = "answered-before-commit",
+    /// SQLite: a commit does not wait for the disk.
+    NoSync = "no-sync",
     /// A transition's messages do not reach the outbox.
     OutboxLost = "outbox-lost",
     /// SQLite: an entry of the org's record is chained, but not kept.

@@ -44,12 +44,12 @@ pub struct Live {
 
 /// Undoes the chunked encoding, byte by byte as it comes.
 #[derive(Default)]
-struct Chunks {
+pub struct Chunks {
     raw: Vec<u8>,
     chunked: bool,
     /// What is left of a body whose length is known.
     left: Option<usize>,
-    over: bool,
+    pub over: bool,
 }
 
 impl Ask {
@@ -132,19 +132,10 @@ impl Ask {
             .map_err(io::Error::other)?
             .to_ascii_lowercase();
         let status = head.get(9..12).and_then(|digits| digits.parse().ok());
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .and_then(|text| text.parse().ok());
         Ok(Live {
             socket,
             status: status.ok_or_else(|| io::Error::other("no status line"))?,
-            chunks: Chunks {
-                raw: rest,
-                chunked: head.contains("transfer-encoding: chunked"),
-                left: length,
-                over: false,
-            },
+            chunks: Chunks::after(&head, rest),
             head,
             frames: Frames::default(),
             ended: false,
@@ -223,8 +214,25 @@ impl Live {
 }
 
 impl Chunks {
+    /// The body behind a head in lower case, of which some is there.
+    pub fn after(head: &str, raw: Vec<u8>) -> Self {
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        Self {
+            raw,
+            chunked: head.contains("transfer-encoding: chunked"),
+            left: length.and_then(|text| text.parse().ok()),
+            over: false,
+        }
+    }
+
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+    }
+
     /// What of the body is at hand.
-    fn take(&mut self) -> io::Result<Vec<u8>> {
+    pub fn take(&mut self) -> io::Result<Vec<u8>> {
         if !self.chunked {
             let bytes = std::mem::take(&mut self.raw);
             if let Some(left) = &mut self.left {

@@ -101,7 +101,8 @@ impl World {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.path().join("data")
+        // In a folder of its own, so that nobody else makes its name last.
+        self.path().join("var").join("data")
     }
 
     async fn furnish(&self) {
@@ -171,12 +172,17 @@ impl World {
 
     /// Ends the program that strace watches, and strace with it.
     pub async fn end_traced(&self, strace: &Program) {
-        let pid = strace.pid().to_string();
-        let killed = Command::new("pkill")
-            .args(["-KILL", "-P", &pid])
+        self.signal_traced(strace.pid(), "-KILL").await;
+    }
+
+    /// Sends a signal to the program that this strace watches.
+    pub async fn signal_traced(&self, strace: u32, signal: &str) {
+        let pid = strace.to_string();
+        let sent = Command::new("pkill")
+            .args([signal, "-P", &pid])
             .status()
             .await;
-        killed.expect("there is a pkill command");
+        sent.expect("there is a pkill command");
     }
 
     /// The program under strace, which kills or fails it at a system call.
@@ -196,6 +202,27 @@ impl World {
         let mut command = Command::new(&self.program);
         command.args(arguments);
         self.place(command)
+    }
+
+    /// The program under strace, which writes down every one of these calls.
+    #[cfg(target_os = "linux")]
+    pub fn recorded(&self, calls: &str, to: &Path) -> Command {
+        let mut command = Command::new("strace");
+        command
+            .args([
+                "-f",
+                "-qq",
+                "--seccomp-bpf",
+                "-yy",
+                "-xx",
+                "-s",
+                "1048576",
+                "-o",
+            ])
+            .arg(to)
+            .args(["-e", &format!("trace={calls}"), "-e", "signal=none"])
+            .arg(&self.program);
+        self.surround(command)
     }
 
     fn surround(&self, mut command: Command) -> Command {

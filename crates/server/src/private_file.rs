@@ -10,11 +10,30 @@ use std::path::{Path, PathBuf};
 /// Writes a file in the place of what is there. On return it is on disk.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = draft(path, bytes)?;
-    fs::rename(&draft, path).inspect_err(|_| discard(&draft))
+    fs::rename(&draft, path).inspect_err(|_| discard(&draft))?;
+    keep_name(path)
 }
 
-/// Writes a file where there is none. False if there is one, which is left as it is.
+/// Writes a file where there is none. False if there is one, which is left as it is. On return the file is on disk,
+/// whoever wrote it.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let created = create_unkept(path, bytes)?;
+    keep_name(path)?;
+    Ok(created)
+}
+
+/// Syncs the folder around a file or folder: what is synced itself and not named in a synced folder is not found again once
+/// the power has failed.
+pub fn keep_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    #[cfg(unix)]
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+fn create_unkept(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let draft = draft(path, bytes)?;
     let linked = fs::hard_link(&draft, path);
     match linked {

@@ -34,7 +34,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{Copied, CopyError, back_up, bring_back};
+pub use copy::{Copied, CopyError, back_up, bring_back, inspect};
 pub use open::open;
 
 use crate::OpenMode;

@@ -43,7 +43,12 @@ fn try_write(folder: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         builder.mode(0o700);
     }
+    let missing = folder.ancestors().take_while(|it| !it.exists());
+    let missing: Vec<&Path> = missing.filter(|it| !it.as_os_str().is_empty()).collect();
     builder.create(folder)?;
+    for made in missing {
+        private_file::keep_name(made)?;
+    }
     let probe = folder.join(format!(".probe-{}", SystemClock.uuid().simple()));
     fs::write(&probe, b"x")?;
     fs::remove_file(&probe)

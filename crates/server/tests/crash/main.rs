@@ -10,6 +10,8 @@ mod freeze;
 mod labels;
 mod lies;
 mod mcp;
+#[cfg(target_os = "linux")]
+mod power;
 mod promoted;
 mod repeats;
 mod replicas;

@@ -80,11 +80,14 @@ fn fill(from: &Path, draft: &Path) -> Result<Copied, CopyError> {
     let target = draft.to_string_lossy().into_owned();
     db.execute("VACUUM INTO ?1", params![target])
         .map_err(|error| CopyError::Open(sqlite_error(draft, error)))?;
-    look(draft)
+    inspect(draft)
 }
 
-/// Reads all of a copy and counts what is in it.
-fn look(path: &Path) -> Result<Copied, CopyError> {
+/// Reads all of a file, which may be one that lost its server or its power, and counts what is in it.
+///
+/// # Errors
+/// `CopyError::Damaged` if anything of it is not as it should be.
+pub fn inspect(path: &Path) -> Result<Copied, CopyError> {
     let failed = |error| CopyError::Open(sqlite_error(path, error));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -147,7 +150,7 @@ pub async fn bring_back(from: &Path, to: &Path, at: Timestamp) -> Result<Copied,
             path: from.to_owned(),
         });
     }
-    let copied = look(from)?;
+    let copied = inspect(from)?;
     let draft = draft(to);
     let done = async {
         let unwritable = |source| CopyError::Unwritable {

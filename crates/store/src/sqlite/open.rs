@@ -7,7 +7,9 @@ use super::{LeaseClock, Readers, SqliteSettings, SqliteStore, Writer};
 use crate::migrations::{self, Applied, Migration, SQLITE};
 use crate::transfer::standing;
 use crate::{OpenError, OpenMode};
+use domain::crash::dialled;
 use domain::ports::store::Store;
+use domain::seeded::Seeded;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -148,8 +150,14 @@ fn writing(path: &Path, settings: &SqliteSettings) -> rusqlite::Result<Connectio
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(settings.busy_timeout)?;
     db.pragma_update(None, "journal_mode", "wal")?;
-    db.pragma_update(None, "synchronous", "full")?;
-    db.pragma_update(None, "wal_autocheckpoint", settings.checkpoint_pages)?;
+    let synchronous = if Seeded::NoSync.is_on() {
+        "off"
+    } else {
+        "full"
+    };
+    db.pragma_update(None, "synchronous", synchronous)?;
+    let checkpoint_pages = dialled("store.checkpoint_pages").unwrap_or(settings.checkpoint_pages);
+    db.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)?;
     // The log file shrinks back to this after a burst.
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     // Undo logs of savepoints stay in memory.
