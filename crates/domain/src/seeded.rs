@@ -97,6 +97,14 @@ faults! {
     AnsweredBeforeCommit = "answered-before-commit",
     /// SQLite: a commit does not wait for the disk.
     NoSync = "no-sync",
+    /// An exported run takes decisions where it was.
+    ExportedDecided = "exported-decided",
+    /// A file is imported whoever signed it, and whatever was changed in it.
+    SignatureUnchecked = "signature-unchecked",
+    /// A store that is moved stays in use.
+    MoveUnfenced = "move-unfenced",
+    /// A moved store is opened without being compared.
+    MoveUncompared = "move-uncompared",
     /// A transition's messages do not reach the outbox.
     OutboxLost = "outbox-lost",
     /// SQLite: an entry of the org's record is chained, but not kept.

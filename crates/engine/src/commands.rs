@@ -343,7 +343,7 @@ impl Engine {
         next: &Transition,
         holder: Holder,
     ) -> Result<bool, EngineError> {
-        if run.hold.is_some_and(Hold::is_elsewhere) {
+        if run.hold.is_some_and(Hold::is_elsewhere) && !Seeded::ExportedDecided.is_on() {
             return Err(EngineError::OnHold);
         }
         let expected = Expected {

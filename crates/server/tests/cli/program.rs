@@ -17,6 +17,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Between looks whether a process has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// Names the seeded fault that is switched on, if one is.
+const SEEDED: &str = "RUNYARD_SEEDED_FAULT";
+
 /// An agent without any needs.
 pub const ECHO: &str = "---\nname: Echo\ndescription: Answers.\n---\nYou answer.\n";
 
@@ -77,6 +80,9 @@ impl Home {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some(fault) = std::env::var_os(SEEDED) {
+            command.env(SEEDED, fault);
+        }
         command
     }
 
