@@ -23,6 +23,7 @@ pub struct Ask {
     path: String,
     headers: Vec<(&'static str, String)>,
     body: Option<String>,
+    key: String,
 }
 
 #[derive(Debug)]
@@ -68,11 +69,18 @@ impl Ask {
             path,
             headers: Vec::new(),
             body: None,
+            key: KEY.to_owned(),
         }
     }
 
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With another key than the owner's.
+    pub fn by(mut self, key: &str) -> Self {
+        key.clone_into(&mut self.key);
         self
     }
 
@@ -130,8 +138,8 @@ impl Ask {
     fn text(&self) -> String {
         let body = self.body.as_deref().unwrap_or_default();
         let mut text = format!(
-            "{} {} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\nconnection: close\r\n",
-            self.method, self.path
+            "{} {} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\nconnection: close\r\n",
+            self.method, self.path, self.key
         );
         if self.body.is_some() {
             text.push_str(&format!(

@@ -3,6 +3,8 @@
 //! and looks at nothing but its API.
 
 mod clients;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod database;
 mod disk;
 mod failover;

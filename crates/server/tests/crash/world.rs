@@ -189,9 +189,20 @@ impl World {
         self.surround(command)
     }
 
+    /// One of the program's commands beside the server.
+    pub fn order(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.args(words);
+        self.place(command)
+    }
+
     fn surround(&self, mut command: Command) -> Command {
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        self.place(command)
+    }
+
+    fn place(&self, mut command: Command) -> Command {
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
             .current_dir(self.path())
             .env_clear()
             .env("HOME", self.path())
