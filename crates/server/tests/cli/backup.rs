@@ -1,37 +1,11 @@
 //! The embedded store copied while its server works, and brought back elsewhere.
 
 use crate::approvals::waiting;
-use crate::program::{Home, PATIENCE, Serving};
+use crate::program::Home;
+use crate::seen::Seen;
 use serde_json::{Value, json};
 use std::fs;
-use std::time::{Duration, Instant};
-
-/// A server, as a client with the owner's key sees it.
-struct Seen<'a> {
-    key: String,
-    server: &'a Serving,
-}
-
-impl Seen<'_> {
-    async fn ask(&self, path: &str, body: Option<Value>) -> Value {
-        let path = format!("/api/v1/agents{path}");
-        let (status, answer) = self.server.ask(&path, self.key.trim(), body).await;
-        assert_eq!(status, 200, "{path}: {answer}");
-        answer
-    }
-
-    async fn until(&self, run: &str, status: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let shown = self.ask(&format!("/runs/{run}"), None).await;
-            if shown["status"] == status {
-                return shown;
-            }
-            assert!(Instant::now() < deadline, "not {status}: {shown}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_working_store_goes_on_where_and_when_an_operator_says() {
@@ -61,10 +35,7 @@ async fn a_copy_of_a_working_store_goes_on_where_and_when_an_operator_says() {
     let twice = home.run(&["restore", "--from", "copy.db", "--data", "second"]);
     assert!(twice.err.contains("is there already"), "{twice:?}");
     let second = home.serve(&["--data", "second"]);
-    let seen = Seen {
-        key: home.owner_key(),
-        server: &second,
-    };
+    let seen = Seen::new(&home, &second);
     let held = home.run(&["runs", "held", "--json", "--data", "second"]);
     assert!(
         held.out.contains(run_id) && held.out.contains("\"restored\""),
@@ -110,10 +81,7 @@ async fn a_paused_run_waits_until_it_is_resumed() {
         approval["id"].as_str().unwrap(),
         approval["run_id"].as_str().unwrap(),
     );
-    let seen = Seen {
-        key: home.owner_key(),
-        server: &server,
-    };
+    let seen = Seen::new(&home, &server);
     let paused = home.run(&["runs", "pause", run_id]);
     assert!(paused.out.contains("is on hold"), "{paused:?}");
     assert!(

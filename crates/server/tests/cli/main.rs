@@ -22,6 +22,7 @@ mod moving;
 mod policy;
 mod program;
 mod prove;
+mod seen;
 mod serve;
 mod settings;
 mod stop;

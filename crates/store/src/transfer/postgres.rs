@@ -94,18 +94,7 @@ pub(super) async fn select(
     table: &Table,
     condition: &[(&str, Cell)],
 ) -> PgResult<Vec<Row>> {
-    let tests: Vec<String> = condition
-        .iter()
-        .enumerate()
-        .map(|(at, (column, _))| format!("{column} = ${}", at + 1))
-        .collect();
-    let sql = format!(
-        "SELECT {} FROM {} WHERE {} ORDER BY {}",
-        table.listed(),
-        table.name,
-        tests.join(" AND "),
-        table.key.join(", ")
-    );
+    let sql = table.selection(condition, '$');
     let values: Vec<&(dyn ToSql + Sync)> = condition
         .iter()
         .map(|(_, value)| value as &(dyn ToSql + Sync))

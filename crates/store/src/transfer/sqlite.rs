@@ -99,18 +99,7 @@ pub(super) fn select(
     table: &Table,
     condition: &[(&str, Cell)],
 ) -> rusqlite::Result<Vec<Row>> {
-    let tests: Vec<String> = condition
-        .iter()
-        .enumerate()
-        .map(|(at, (column, _))| format!("{column} = ?{}", at + 1))
-        .collect();
-    let sql = format!(
-        "SELECT {} FROM {} WHERE {} ORDER BY {}",
-        table.listed(),
-        table.name,
-        tests.join(" AND "),
-        table.key.join(", ")
-    );
+    let sql = table.selection(condition, '?');
     let mut statement = db.prepare(&sql)?;
     let values = condition.iter().map(|(_, value)| value);
     let mut rows = statement.query(params_from_iter(values))?;

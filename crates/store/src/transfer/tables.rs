@@ -1,6 +1,6 @@
 //! Every table that is carried, with its columns in the order in which both schemas have them.
 
-use super::cell::Kind;
+use super::cell::{Cell, Kind};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -35,6 +35,22 @@ impl Table {
     /// The place of a column among the columns.
     pub fn place(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Selects the rows in which these columns have what is bound to them in order, by its key. `mark` is what parameters
+    /// begin with.
+    pub fn selection(&self, columns: &[(&str, Cell)], mark: char) -> String {
+        let tests: Vec<String> = (1..)
+            .zip(columns)
+            .map(|(place, (column, _))| format!("{column} = {mark}{place}"))
+            .collect();
+        format!(
+            "SELECT {} FROM {} WHERE {} ORDER BY {}",
+            self.listed(),
+            self.name,
+            tests.join(" AND "),
+            self.key.join(", ")
+        )
     }
 
     /// The columns' names, for a statement.
