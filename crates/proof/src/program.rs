@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Longer than a start takes on a busy machine.
 const START: Duration = Duration::from_secs(60);
+/// What a process says as it ends is read in this time.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The signal of `abort`, by which a crash point ends the process.
 const ABORTED: i32 = 6;
 
@@ -57,7 +60,7 @@ impl Program {
             .expect("the program can be started");
         let said = Said::default();
         let mut out = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        said.keep(child.stderr.take().expect("a pipe"));
+        let errors = said.keep(child.stderr.take().expect("a pipe"));
         let ready = async {
             while let Ok(Some(line)) = out.next_line().await {
                 said.push(line.clone());
@@ -82,6 +85,8 @@ impl Program {
             }
             None => {
                 let status = child.wait().await.expect("it can be waited for");
+                // Its last words may still be in the pipe, which a child of its own may keep open.
+                let _ = timeout(LAST_WORDS, errors).await;
                 Start::Ended(status, said.text())
             }
         }
@@ -153,13 +158,13 @@ impl Said {
         self.0.lock().expect("no holder panics").join("\n")
     }
 
-    fn keep(&self, output: impl AsyncRead + Send + Unpin + 'static) {
+    fn keep(&self, output: impl AsyncRead + Send + Unpin + 'static) -> JoinHandle<()> {
         let said = self.clone();
         tokio::spawn(async move {
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 said.push(line);
             }
-        });
+        })
     }
 }
