@@ -35,8 +35,9 @@ statements! {
     UPDATE_THREAD = "UPDATE chat_threads SET message_count = ?3, active_run = ?4,
         last_message_preview = coalesce(?5, last_message_preview), updated_at = max(updated_at, ?6)
         WHERE org = ?1 AND id = ?2";
+    /// By the order in which they came: the machine's clock may have been set back since.
     OLDEST_WAITING = "SELECT id FROM runs WHERE org = ?1 AND thread = ?2 AND status = 'queued'
-        ORDER BY created_at, id LIMIT 1";
+        ORDER BY rowid LIMIT 1";
     PROMOTE = "UPDATE runs SET runnable = 1 WHERE org = ?1 AND id = ?2";
 }
 

@@ -4,7 +4,7 @@ use crate::fixtures::{AGENT, EVERYTHING, acme, answer, at, begun, expected, queu
 use crate::harness::{Harness, sqlite_file};
 use crate::keys::key_of;
 use domain::key::Role;
-use domain::ports::store::{Holder, Store, StoreError, StoreResult};
+use domain::ports::store::{CreatedRun, Holder, Store, StoreError, StoreResult};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,6 +82,23 @@ async fn a_restarted_server_takes_its_runs_at_once() {
     assert_eq!(claimed.len(), 1);
     assert!(claimed[0].crashed, "nobody let go of it");
     after.store.close().await;
+}
+
+#[tokio::test]
+async fn runs_wait_in_the_order_they_came_though_the_clock_went_back() {
+    let (_folder, path) = sqlite_file();
+    let server = serve(&path).await;
+    let first = server.running(acme()).await;
+    let thread = first.thread_id().unwrap();
+    let second = queued(acme(), thread, "second", at(9));
+    let third = queued(acme(), thread, "third", at(3));
+    for waiting in [&second, &third] {
+        assert_eq!(server.enqueue(acme(), waiting).await, CreatedRun::Queued);
+    }
+    let done = answer(&first, "one", Vec::new(), at(4));
+    let committed = server.commit(acme(), &done, &first).await.unwrap();
+    assert_eq!(committed.promoted, Some(second.run.id));
+    server.store.close().await;
 }
 
 #[tokio::test]
