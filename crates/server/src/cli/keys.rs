@@ -2,7 +2,7 @@
 
 use super::terminal::{note, say};
 use super::{Context, Failure, Outcome};
-use crate::clock::SystemClock;
+use crate::clock::{StoreClock, SystemClock};
 use crate::config::{self, Places};
 use crate::first_start::ORG;
 use crate::keys::Secret;
@@ -89,8 +89,9 @@ pub async fn keys(command: Keys, context: &Context) -> Outcome {
             let scope = scope(&org)?;
             let store = open(places, context).await?;
             let keys = store.list_keys(&scope).await.map_err(store_failed)?;
+            let now = StoreClock::of(&*store).await.now();
             store.close().await;
-            list(&keys, json);
+            list(&keys, now, json);
         }
         Keys::Revoke { id, org, places } => {
             let scope = scope(&org)?;
@@ -128,7 +129,7 @@ async fn create(
         )
         .because(&error)
     })?;
-    let now = SystemClock.now();
+    let now = StoreClock::of(store).await.now();
     let key = Key {
         org: scope.org().clone(),
         id: KeyId::new(SystemClock.uuid()),
@@ -147,7 +148,7 @@ async fn create(
         .await
         .map_err(store_failed)?;
     if as_json {
-        let mut shown = described(&key);
+        let mut shown = described(&key, now);
         shown["key"] = Value::from(secret.expose());
         say(&shown.to_string());
     } else {
@@ -170,7 +171,7 @@ async fn revoke(store: &dyn Store, scope: &OrgScope, id: &str) -> Result<(), Fai
         )
     };
     let key: KeyId = id.parse().map_err(|_| missing())?;
-    let at = SystemClock.now();
+    let at = StoreClock::of(store).await.now();
     let entry = Entry {
         at,
         actor: Actor::Operator,
@@ -189,10 +190,10 @@ async fn revoke(store: &dyn Store, scope: &OrgScope, id: &str) -> Result<(), Fai
     Ok(())
 }
 
-fn list(keys: &[Key], as_json: bool) {
+fn list(keys: &[Key], now: Timestamp, as_json: bool) {
     if as_json {
         for key in keys {
-            say(&described(key).to_string());
+            say(&described(key, now).to_string());
         }
         return;
     }
@@ -210,7 +211,7 @@ fn list(keys: &[Key], as_json: bool) {
             key.id.to_string(),
             super::terminal::brief(&key.name, 40),
             key.role.as_str().to_owned(),
-            state(key).to_owned(),
+            state(key, now).to_owned(),
             day(Some(key.created_at)),
             day(key.last_used_at),
         ]);
@@ -218,10 +219,10 @@ fn list(keys: &[Key], as_json: bool) {
     say(&table.trim_fmt());
 }
 
-fn state(key: &Key) -> &'static str {
+fn state(key: &Key, now: Timestamp) -> &'static str {
     if key.revoked_at.is_some() {
         "revoked"
-    } else if key.is_live(SystemClock.now()) {
+    } else if key.is_live(now) {
         "live"
     } else {
         "expired"
@@ -235,13 +236,13 @@ fn day(time: Option<Timestamp>) -> String {
     )
 }
 
-fn described(key: &Key) -> Value {
+fn described(key: &Key, now: Timestamp) -> Value {
     json!({
         "id": key.id.to_string(),
         "org": key.org.as_str(),
         "name": key.name,
         "role": key.role.as_str(),
-        "state": state(key),
+        "state": state(key, now),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,

@@ -5,7 +5,7 @@ mod carry;
 use super::keys::{open, scope, store_failed};
 use super::terminal::{brief, note, say};
 use super::{Context, Failure, Outcome};
-use crate::clock::SystemClock;
+use crate::clock::StoreClock;
 use crate::config::Places;
 use clap::{Args, Subcommand};
 use domain::audit::{Actor, Deed, Entry};
@@ -126,7 +126,7 @@ async fn resume_all(store: &dyn Store, scope: &OrgScope) -> Result<String, Failu
 }
 
 async fn pause(store: &dyn Store, scope: &OrgScope, id: &str) -> Result<String, Failure> {
-    let at = SystemClock.now();
+    let at = StoreClock::of(store).await.now();
     let run = change(store, scope, id, |run| match run.hold {
         Some(_) => None,
         None => Some((
@@ -151,7 +151,7 @@ async fn resume(
             "if its file was brought in nowhere and never will be, resume it with --still-here",
         ));
     }
-    let at = SystemClock.now();
+    let at = StoreClock::of(store).await.now();
     let run = change(store, scope, id, |run| {
         run.hold
             .filter(|hold| still_here || !hold.is_elsewhere())
@@ -198,7 +198,7 @@ async fn change(
             version: run.version,
         };
         let entry = Entry {
-            at: SystemClock.now(),
+            at: StoreClock::of(store).await.now(),
             actor: Actor::Operator,
             deed,
         };

@@ -1,7 +1,7 @@
 //! The steps of a start that can say no, each with what to do about it.
 
 use crate::cli::{self, Failure};
-use crate::clock::SystemClock;
+use crate::clock::{StoreClock, SystemClock};
 use crate::config::{Settings, Source, Sourced};
 use crate::first_start::{self, FirstStartError, NewKey, NewOwner};
 use crate::registry::{self, Registry};
@@ -68,7 +68,7 @@ pub async fn owner(
         Owner::None => {
             let made = first_start::create_owner(
                 store,
-                &SystemClock,
+                &StoreClock::of(store).await,
                 settings.owner_key.as_ref(),
                 &settings.owner_key_path(),
             )
@@ -217,7 +217,8 @@ async fn stored_key(
         .system_find_key(&KeyDigest::of(text.trim()))
         .await
         .map_err(store_failed)?;
-    let works = key.is_some_and(|key| key.is_live(SystemClock.now()));
+    let now = StoreClock::of(store).await.now();
+    let works = key.is_some_and(|key| key.is_live(now));
     Ok(works.then(|| SecretString::from(text.trim())))
 }
 
@@ -229,7 +230,7 @@ async fn short_lived_key(store: &dyn Store) -> Result<SecretString, Failure> {
         life: Some(DEMO_KEY_LIFE),
         actor: Actor::Operator,
     };
-    match first_start::make_key(store, &SystemClock, key).await {
+    match first_start::make_key(store, &StoreClock::of(store).await, key).await {
         Ok(secret) => Ok(SecretString::from(secret.expose())),
         Err(FirstStartError::Store(error)) => Err(store_failed(error)),
         Err(error) => Err(Failure::new(

@@ -2,7 +2,7 @@
 
 use crate::cli::terminal::{brief, note, say};
 use crate::cli::{Context, Failure, Outcome};
-use crate::clock::SystemClock;
+use crate::clock::StoreClock;
 use crate::config::{self, Flags, Places};
 use crate::serve;
 use ::tools::mcp::oauth::{Account, Login, LoginError, LoginState, Logins, login_state};
@@ -59,7 +59,7 @@ impl Desk {
             make_key,
             results: None,
         };
-        let clock = Arc::new(SystemClock);
+        let clock = Arc::new(StoreClock::of(&*store).await);
         let servers = serve::tools(&settings, &context.env, clock, stores)
             .await?
             .servers;
@@ -146,7 +146,7 @@ async fn record(store: &dyn Store, account: &Account, deed: Deed) -> Result<(), 
         Some(org) => vec![org.clone()],
         None => store.system_list_orgs().await.map_err(super::failed)?,
     };
-    let at = SystemClock.now();
+    let at = StoreClock::of(store).await.now();
     for org in orgs {
         let actor = Actor::Operator;
         let entry = Entry {

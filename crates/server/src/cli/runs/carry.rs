@@ -4,7 +4,7 @@ use super::{Org, change};
 use crate::cli::keys::{open, scope, store_failed};
 use crate::cli::terminal::{brief, note, say};
 use crate::cli::{Context, Failure, Outcome};
-use crate::clock::SystemClock;
+use crate::clock::StoreClock;
 use crate::config::{self, Database, Places};
 use crate::run_file::{self, RunFile};
 use crate::signing::{Signer, SigningKey};
@@ -102,7 +102,7 @@ async fn fence(store: &dyn Store, scope: &OrgScope, id: &str) -> Result<RunId, F
         }
     }
     alone_on_its_thread(store, scope, &run).await?;
-    let at = SystemClock.now();
+    let at = StoreClock::of(store).await.now();
     change(store, scope, id, |run| {
         run.hold.map(|_| {
             (
@@ -168,8 +168,9 @@ pub async fn import(import: Import, context: &Context) -> Outcome {
     trusted(&file, &import, context)?;
     let address = address(&import.places, context)?;
     // Brings the schema up to date, and says what is wrong with the store.
-    open(import.places, context).await?.close().await;
-    let at = SystemClock.now();
+    let store = open(import.places, context).await?;
+    let at = StoreClock::of(&*store).await.now();
+    store.close().await;
     let run_id = RunId::new(file.parcel.run_id);
     let entry = Entry {
         at,
