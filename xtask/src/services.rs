@@ -59,7 +59,12 @@ impl Services {
         let mut nats = find(&NATS, mode);
         let wants_nats = nats.is_none().then_some(packages::NATS_SERVER);
         // Tests of a failover start servers of their own, whatever is there already.
-        packages::provide(&[Some(packages::POSTGRESQL), wants_nats, packages::STRACE])?;
+        packages::provide(&[
+            Some(packages::POSTGRESQL),
+            wants_nats,
+            packages::STRACE,
+            packages::FAKETIME,
+        ])?;
         let mut started = Vec::new();
         let mut folder = None;
         if postgres.is_none() || nats.is_none() {

@@ -37,6 +37,17 @@ pub const STRACE: Option<Package> = if cfg!(target_os = "linux") {
     None
 };
 
+/// Gives the server another time than the machine's; the tests that need it are for Linux.
+pub const FAKETIME: Option<Package> = if cfg!(target_os = "linux") {
+    Some(Package {
+        debian: "faketime",
+        homebrew: "libfaketime",
+        installed: || places::find_program("faketime").is_some(),
+    })
+} else {
+    None
+};
+
 pub const CHROMIUM: Package = Package {
     debian: "chromium",
     homebrew: "chromium",

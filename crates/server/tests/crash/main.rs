@@ -2,6 +2,8 @@
 //! acknowledged must still be there, and nothing may have happened twice. It starts the real program on real stores
 //! and looks at nothing but its API.
 
+#[cfg(target_os = "linux")]
+mod clocks;
 mod database;
 mod disk;
 mod failover;
