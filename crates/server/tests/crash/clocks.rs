@@ -1,16 +1,16 @@
 //! Machines whose clocks are wrong, by a day or an hour, from the start or all of a sudden. `libfaketime` shows the real
 //! program another time; its uptime stays right, as that of a machine does whose clock is set.
 
-use proof::clients::{BASE, Client, good};
 use crate::database::Database;
+use domain::Timestamp;
+use domain::ports::clock::Clock;
+use proof::clients::{BASE, Client, good};
 use proof::http::Ask;
+use proof::judge::{Verdict, judge};
 use proof::kinds::Kind;
 use proof::limit::{LIMIT, within};
 use proof::program::Program;
-use proof::judge::{Verdict, judge};
 use proof::world::{QUICK, World};
-use domain::Timestamp;
-use domain::ports::clock::Clock;
 use serde_json::{Value, json};
 use server::clock::SystemClock;
 use std::net::SocketAddr;
