@@ -151,6 +151,10 @@ faults! {
     OthersEventsUntold = "others-events-untold",
     /// Each attempt of a webhook has an id of its own.
     WebhookIdPerAttempt = "webhook-id-per-attempt",
+    /// A request whose beginning was never heard of counts as not begun.
+    BeginningForgotten = "beginning-forgotten",
+    /// PostgreSQL: time goes by the machine's clock between two looks at the database's.
+    JumpFollowed = "jump-followed",
     /// A revoked key is remembered until its time in memory is over.
     RevokedKeyKept = "revoked-key-kept",
     /// A key works after its end.

@@ -206,7 +206,8 @@ impl<'a> Fleet<'a> {
     }
 }
 
-fn socket(url: &str) -> SocketAddr {
+/// Where the service at an address listens.
+pub fn socket(url: &str) -> SocketAddr {
     let url = Url::parse(url).expect("an address");
     let port = match url.scheme() {
         "nats" => 4222,
@@ -217,7 +218,7 @@ fn socket(url: &str) -> SocketAddr {
 }
 
 /// The same address at the proxy.
-fn through(url: &str, proxy: &Proxy) -> String {
+pub fn through(url: &str, proxy: &Proxy) -> String {
     let mut url = Url::parse(url).expect("an address");
     url.set_ip_host(proxy.address.ip()).expect("it has a host");
     url.set_port(Some(proxy.address.port()))

@@ -74,9 +74,14 @@ impl Proxy {
 
     /// Fails like this for a while.
     pub async fn fail(&self, fault: Fault, time: Duration) {
-        self.fault.send_replace(fault);
+        self.turn(fault);
         tokio::time::sleep(time).await;
-        self.fault.send_replace(Fault::None);
+        self.turn(Fault::None);
+    }
+
+    /// Fails like this from now on.
+    pub fn turn(&self, fault: Fault) {
+        self.fault.send_replace(fault);
     }
 }
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::crash::crash_point;
 use domain::ports::store::{Idempotency, Seen, StoreError, StoreResult, StoredReply};
+use domain::seeded::Seeded;
 use domain::{OrgId, OrgScope, WorkerId};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -266,7 +267,10 @@ impl Begun {
                 Ok(Err(seen))
             }
             // It may have been written all the same, and nobody else would ever free it: dropping it does.
-            Err(error @ StoreError::UnknownOutcome(_)) => Err(error.into()),
+            Err(error @ StoreError::UnknownOutcome(_)) => {
+                begun.over = Seeded::BeginningForgotten.is_on();
+                Err(error.into())
+            }
             Err(error) => {
                 begun.over = true;
                 Err(error.into())

@@ -46,3 +46,12 @@ fn server() -> String {
     std::env::var("RUNYARD_TEST_POSTGRES")
         .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
 }
+
+/// The number that a query is about.
+pub async fn count(url: &str, sql: &str) -> i64 {
+    let connected = tokio_postgres::connect(url, tokio_postgres::NoTls).await;
+    let (client, connection) = connected.expect("it answers the server too");
+    tokio::spawn(connection);
+    let row = client.query_one(sql, &[]).await;
+    row.expect("PostgreSQL does as it is told").get(0)
+}
