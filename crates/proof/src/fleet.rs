@@ -18,7 +18,7 @@ const STOPPED: Duration = Duration::from_millis(3_500);
 /// How long something is cut off.
 const CUT_OFF: Duration = Duration::from_millis(2_500);
 /// How long a server may fail to start, or a client to get on, before all counts as lost.
-pub const ENDURANCE: Duration = Duration::from_secs(60);
+pub const ENDURANCE: Duration = Duration::from_secs(120);
 
 pub struct Fleet<'a> {
     world: &'a World,
@@ -163,7 +163,7 @@ impl<'a> Fleet<'a> {
                 self.cuts.fetch_add(1, Ordering::Relaxed);
                 let mut edges = member.edges.all();
                 edges.extend([&self.world.model_edge, &self.world.ledger_edge]);
-                self.world.model_fails.store(true, Ordering::Relaxed);
+                self.world.edges_fail.store(true, Ordering::Relaxed);
                 let edge = *self.dice.pick(&edges);
                 edge.fail(*self.dice.pick(&FAULTS), CUT_OFF).await;
             }

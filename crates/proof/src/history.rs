@@ -77,11 +77,16 @@ pub enum Violation {
 }
 
 impl History {
-    /// It ended because the model could not be reached, or broke off again and again.
-    pub fn failed_for_its_model(&self) -> bool {
-        let log = self.log.iter().flatten();
-        let mut errors = log.filter(|frame| frame.event == "error");
-        errors.any(|frame| frame.data["error"]["code"] == "model_unavailable")
+    /// The model could not be reached, or broke off again and again, or a call failed and the model was told so.
+    pub fn tells_of_a_failure(&self) -> bool {
+        self.log
+            .iter()
+            .flatten()
+            .any(|frame| match frame.event.as_str() {
+                "error" => frame.data["error"]["code"] == "model_unavailable",
+                "tool_call_completed" => frame.data["is_error"] == true,
+                _ => false,
+            })
     }
 
     pub fn violations(&self) -> Vec<Violation> {

@@ -49,7 +49,7 @@ pub async fn judge(
             Ok(effects) => violations.extend(effects.violations()),
             Err(complaint) => verdict.complaints.push(complaint),
         }
-        if world.model_fails.load(Ordering::Relaxed) && finished.history.failed_for_its_model() {
+        if world.edges_fail.load(Ordering::Relaxed) && finished.history.tells_of_a_failure() {
             violations.retain(|violation| *violation != Violation::NeverHappened);
         }
         let log = finished.history.log.iter().flatten();

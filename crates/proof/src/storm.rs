@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 
 /// Clients at work at once.
 const AT_ONCE: usize = 12;
-/// Blows at once: more than one thing may go wrong.
-const STRIKERS: usize = 2;
+/// Blows at once: more than one thing may go wrong, but not everywhere.
+const STRIKERS_MAX: usize = 2;
 /// A server may be stopped under a client, which then gives up on it and asks another.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Clients of these numbers, each number once in a world. Returns when all is calm and judged.
 pub async fn wave(fleet: &Fleet<'_>, clients: Range<usize>) -> Verdict {
     let over = AtomicBool::new(false);
-    let striking = futures::future::join_all((0..STRIKERS).map(|_| async {
+    let strikers = STRIKERS_MAX.min(fleet.addresses().len());
+    let striking = futures::future::join_all((0..strikers).map(|_| async {
         while !over.load(Ordering::SeqCst) {
             fleet.strike().await;
             tokio::time::sleep(Duration::from_millis(50 + fleet.dice.roll(200))).await;

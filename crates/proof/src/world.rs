@@ -50,8 +50,8 @@ pub struct World {
     pub model_edge: Proxy,
     /// What stands between all servers and the service.
     pub ledger_edge: Proxy,
-    /// The model cannot always be reached, so runs may fail for that.
-    pub model_fails: AtomicBool,
+    /// The model and the service cannot always be reached, so turns and calls may fail for that.
+    pub edges_fail: AtomicBool,
     program: OsString,
     home: TempDir,
     scratch: Option<Scratch>,
@@ -75,7 +75,7 @@ impl World {
         let world = Self {
             model_edge: Proxy::before(model.address()).await,
             ledger_edge: Proxy::before(ledger.address).await,
-            model_fails: AtomicBool::new(false),
+            edges_fail: AtomicBool::new(false),
             model,
             ledger,
             program: site.program.clone(),
