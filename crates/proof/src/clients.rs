@@ -202,7 +202,7 @@ impl Client {
         let id = approval["id"].as_str().unwrap_or_default();
         let body = json!({ "decision": decision, "reason": "looked into it" });
         let ask = Ask::post(format!("{BASE}/approvals/{id}/resolve"), &body)
-            .header("idempotency-key", format!("decide-{id}"));
+            .header("idempotency-key", format!("decide-{id}-{decision}"));
         let asked = Instant::now();
         let answer = loop {
             let answer = ask.clone().send(address).await?;

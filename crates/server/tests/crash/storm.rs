@@ -12,8 +12,9 @@ use proof::storm::wave;
 use proof::world::QUICK;
 
 const RUNS: usize = 200;
-/// On a file each blow meets all.
+/// On a file each blow meets all, and a calm wave is over soon.
 const RUNS_ON_FILE: usize = 60;
+const BLOWS: u64 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_of_a_fleet_under_blows_end_once_and_are_told_exactly() {
@@ -45,7 +46,15 @@ async fn runs_of_one_server_under_blows_end_once_and_are_told_exactly() {
         let world = Database::Sqlite.world().await.set(&QUICK);
         let fleet = Fleet::start(&world, 1, None, seed).await;
         world.open();
-        (wave(&fleet, 0..RUNS_ON_FILE).await, fleet.blows())
+        let mut all = wave(&fleet, 0..RUNS_ON_FILE).await;
+        let mut next = RUNS_ON_FILE;
+        while fleet.blows().all() < BLOWS {
+            let verdict = wave(&fleet, next..next + RUNS_ON_FILE).await;
+            next += RUNS_ON_FILE;
+            all.runs += verdict.runs;
+            all.complaints.extend(verdict.complaints);
+        }
+        (all, fleet.blows())
     };
     let (verdict, blows) = within(LIMIT, storm).await;
     println!("{}", told(&verdict, blows, seed));
@@ -71,5 +80,5 @@ fn told(verdict: &Verdict, blows: Blows, seed: u64) -> String {
 fn is_calm(verdict: &Verdict, blows: Blows, seed: u64) {
     let complaints: Vec<String> = verdict.complaints.iter().map(ToString::to_string).collect();
     assert!(complaints.is_empty(), "seed {seed}: {complaints:#?}");
-    assert!(blows.all() >= 3, "only {blows:?}");
+    assert!(blows.all() >= BLOWS, "only {blows:?}");
 }
