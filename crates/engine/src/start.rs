@@ -67,6 +67,9 @@ impl Engine {
             if self.is_draining() {
                 return Err(EngineError::Draining);
             }
+            if on_busy == OnBusy::Enqueue {
+                self.refuse_behind_exported(scope, &new.kind).await?;
+            }
             self.keep_agent(&agent).await?;
             let outcome = self
                 .create(scope, &new, &agent, on_busy, idempotency.clone())
@@ -166,6 +169,26 @@ impl Engine {
             CreatedRun::NoThread => Started::NoThread,
             CreatedRun::Seen(seen) => Started::Seen(seen),
         })
+    }
+
+    /// A run that went elsewhere never ends here, so nothing may wait for it.
+    async fn refuse_behind_exported(
+        &self,
+        scope: &OrgScope,
+        kind: &RunKind,
+    ) -> Result<(), EngineError> {
+        let RunKind::Thread { thread_id } = kind else {
+            return Ok(());
+        };
+        let thread = self.store.get_thread(scope, *thread_id).await?;
+        let Some(active) = thread.and_then(|thread| thread.active_run) else {
+            return Ok(());
+        };
+        let active = self.store.get_run(scope, active).await?;
+        match active.and_then(|run| run.hold) {
+            Some(hold) if hold.is_elsewhere() => Err(EngineError::OnHold),
+            _ => Ok(()),
+        }
     }
 
     /// A run keeps the definition it began with, also when the file has changed and the process is another.

@@ -16,6 +16,11 @@ impl Recovered {
         self.0.len()
     }
 
+    /// How many runs took longer.
+    pub fn later_than(&self, limit: Duration) -> usize {
+        self.0.iter().filter(|time| **time > limit).count()
+    }
+
     /// The time within which so many of a hundred runs went on; `None` without any.
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
         let last = self.0.len().checked_sub(1)?;

@@ -12,4 +12,4 @@ pub mod sqlite;
 pub mod transfer;
 mod usage;
 
-pub use open::{OpenError, OpenMode, open};
+pub use open::{OpenError, OpenMode, Place, open, place};

@@ -96,12 +96,13 @@ pub async fn open(address: &str, mode: OpenMode) -> Result<Arc<dyn Store>, OpenE
 }
 
 /// What an address names.
-pub(crate) enum Place<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
     File(&'a Path),
     Server,
 }
 
-pub(crate) fn place(address: &str) -> Place<'_> {
+pub fn place(address: &str) -> Place<'_> {
     if address.starts_with("postgres://") || address.starts_with("postgresql://") {
         return Place::Server;
     }

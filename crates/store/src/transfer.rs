@@ -12,6 +12,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use moving::{MoveError, Moved, Progress, move_store, undo_move};
+pub use moving::{MoveError, Moved, Progress, Undone, move_store, undo_move};
 pub use parcel::{Brought, Parcel, ParcelError, bring_in, take_out};
 pub use standing::Standing;

@@ -5,7 +5,8 @@ use super::{Context, Failure, Outcome};
 use crate::clock::SystemClock;
 use crate::config::{self, Database, Places};
 use crate::serve;
-use ::store::transfer::{MoveError, Progress, move_store, undo_move};
+use ::store::transfer::{MoveError, Progress, Undone, move_store, undo_move};
+use ::store::{Place, place};
 use clap::Args;
 use domain::ports::clock::Clock;
 use std::path::PathBuf;
@@ -31,10 +32,7 @@ pub struct Move {
 const PACE: Duration = Duration::from_secs(1);
 
 pub async fn move_(command: Move, context: &Context) -> Outcome {
-    if !["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| command.to.starts_with(scheme))
-    {
+    if place(&command.to) != Place::Server {
         return Err(Failure::new(
             "a store is moved into PostgreSQL only",
             "write --to postgres://user:password@host:port/database; `runyard backup` copies into a file",
@@ -42,10 +40,14 @@ pub async fn move_(command: Move, context: &Context) -> Outcome {
     }
     let from = source(&command, context)?;
     if command.undo {
-        undo_move(&from, &command.to)
-            .await
-            .map_err(|error| failed(&error))?;
+        let undone = undo_move(&from, &command.to).await;
+        let undone = undone.map_err(|error| failed(&error))?;
         say(&format!("{} is in use again", from.display()));
+        if undone == Undone::Left {
+            note(
+                "the target could not be reached: drop that database before you move into it again",
+            );
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut told = Teller::default();
@@ -78,17 +80,13 @@ fn source(command: &Move, context: &Context) -> Result<PathBuf, Failure> {
         }
         Some(address) => address,
     };
-    let path = address
-        .strip_prefix("sqlite://")
-        .or_else(|| address.strip_prefix("sqlite:"))
-        .unwrap_or(address);
-    if path.contains("://") {
-        return Err(Failure::new(
+    match place(address) {
+        Place::File(path) => Ok(context.here.join(path)),
+        Place::Server => Err(Failure::new(
             "only the embedded store is moved",
             "write --from sqlite://PATH; between PostgreSQL servers use pg_dump",
-        ));
+        )),
     }
-    Ok(context.here.join(path))
 }
 
 fn failed(error: &MoveError) -> Failure {

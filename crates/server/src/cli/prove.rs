@@ -4,6 +4,7 @@
 use super::terminal::{note, say};
 use super::{Context, Failure, Outcome};
 use clap::{Args, Subcommand};
+use proof::clients::RECOVERY;
 use proof::cuts::{Cut, cut_often, talker};
 use proof::fleet::{Blows, Fleet};
 use proof::isolation::{Isolation, Tried};
@@ -135,9 +136,7 @@ impl Plan {
             return Err(Failure::new(what, mend).because(&error));
         }
         if let Some(url) = &trial.database_url
-            && !["postgres://", "postgresql://"]
-                .iter()
-                .any(|scheme| url.starts_with(scheme))
+            && ::store::place(url) != ::store::Place::Server
         {
             return Err(Failure::new(
                 "--database-url is no address of PostgreSQL",
@@ -216,11 +215,16 @@ impl Plan {
             say(&format!("  {complaint}"));
         }
         let recovered = recover(&self.site, KILLS, RUNS_PER_KILL).await;
-        let stuck = usize::from(recovered.is_err());
-        match recovered {
-            Ok(times) => say(&told_of(&times)),
-            Err(complaint) => say(&format!("recovery    a run did not go on: {complaint}")),
-        }
+        let late = match recovered {
+            Ok(times) => {
+                say(&told_of(&times));
+                times.later_than(RECOVERY)
+            }
+            Err(complaint) => {
+                say(&format!("recovery    a run did not go on: {complaint}"));
+                1
+            }
+        };
         let world = self.world(true).await;
         let fleet = self.fleet(&world).await;
         let minutes = usize::try_from(self.time.as_secs().div_ceil(60)).unwrap_or(usize::MAX);
@@ -233,7 +237,7 @@ impl Plan {
             "streams     {} cut and rejoined, {} of their readers saw other bytes",
             cut.times, cut.wrong
         ));
-        Ok(verdict.complaints.len() + stuck + cut.wrong)
+        Ok(verdict.complaints.len() + late + cut.wrong)
     }
 
     async fn storm(&self) -> (Verdict, Blows) {
@@ -317,8 +321,10 @@ fn bound(verdict: &Verdict) -> String {
 
 fn told_of(times: &Recovered) -> String {
     format!(
-        "recovery    {} runs went on after a kill: half within {}, 99% within {}, all within {}",
+        "recovery    {} runs went on after a kill, {} of them later than {}: half within {}, 99% within {}, all within {}",
         times.count(),
+        times.later_than(RECOVERY),
+        in_short(Some(RECOVERY)),
         in_short(times.percentile(50)),
         in_short(times.percentile(99)),
         in_short(times.percentile(100)),

@@ -134,6 +134,16 @@ async fn is_fenced(home: &Home, seen: &Seen<'_>, run: &str, approval: &str) {
             "{path}"
         );
     }
+    // Nothing waits for a run that never ends here.
+    let thread = seen.ask(&format!("/runs/{run}"), None).await["thread_id"].clone();
+    let path = format!("/threads/{}/runs", thread.as_str().unwrap());
+    let behind = json!({ "input": "and then?", "stream": false, "on_busy": "enqueue" });
+    let (status, answer) = seen.try_ask(&path, Some(behind)).await;
+    assert_eq!(
+        (status, &answer["code"]),
+        (409, &json!("run_on_hold")),
+        "{answer}"
+    );
     let resumed = home.run(&["runs", "resume", run]);
     assert!(resumed.err.contains("--still-here"), "{resumed:?}");
     let resumed = home.run(&["runs", "resume", "--all"]);

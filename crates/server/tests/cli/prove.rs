@@ -37,7 +37,10 @@ fn durability_is_proven_on_a_scratch_store() {
         "{said:?}"
     );
     assert!(line("runs ").contains("0 violations (with 95%"), "{said:?}");
-    assert!(line("recovery ").contains("100 runs went on"), "{said:?}");
+    assert!(
+        line("recovery ").contains("100 runs went on after a kill, 0 of them later"),
+        "{said:?}"
+    );
     assert!(line("streams ").contains(" 0 of their readers"), "{said:?}");
     assert!(said.out.ends_with("nothing was broken\n"), "{said:?}");
     leaves_nothing(&home);

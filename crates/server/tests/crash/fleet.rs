@@ -5,12 +5,13 @@
 
 use crate::database::Database;
 use crate::{nats, number};
-use proof::clients::Client;
+use proof::clients::{Client, RECOVERY};
 use proof::cuts::{cut_often, talker};
 use proof::fleet::Fleet;
 use proof::isolation::Isolation;
 use proof::kinds::Kind;
 use proof::limit::{LIMIT, within};
+use proof::recovery::recover;
 use proof::world::{QUICK, World};
 use std::time::Duration;
 
@@ -66,6 +67,17 @@ async fn calls_that_outlast_ten_leases_are_sent_once() {
             finished.unwrap_or_else(|complaint| panic!("{complaint}"));
             assert_eq!(world.ledger.entry(&client.tag).plain, 1, "{}", client.tag);
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_of_a_killed_server_go_on_at_another_in_time() {
+    within(LIMIT, async {
+        let recovered = recover(&Database::Postgres.site(), 1, 20).await;
+        let recovered = recovered.unwrap_or_else(|complaint| panic!("{complaint}"));
+        assert_eq!(recovered.count(), 20);
+        assert_eq!(recovered.later_than(RECOVERY), 0, "{recovered:?}");
     })
     .await;
 }

@@ -15,7 +15,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// `server_version_num` of the oldest server that is supported.
@@ -61,20 +62,10 @@ pub(crate) async fn alone(address: &str) -> Result<(Client, String), OpenError> 
         source,
     };
     let mut client = match config.get_ssl_mode() {
-        SslMode::Require => {
-            let tls = tls(&settings).map_err(connect)?;
-            let connected = config.connect(tls).await;
-            let (client, connection) = connected.map_err(|error| connect(Box::new(error)))?;
-            tokio::spawn(connection);
-            client
-        }
-        _ => {
-            let connected = config.connect(NoTls).await;
-            let (client, connection) = connected.map_err(|error| connect(Box::new(error)))?;
-            tokio::spawn(connection);
-            client
-        }
-    };
+        SslMode::Require => connected(&config, tls(&settings).map_err(connect)?).await,
+        _ => connected(&config, NoTls).await,
+    }
+    .map_err(|error| connect(Box::new(error)))?;
     let patient = "SET statement_timeout = 0; SET lock_timeout = 0; SET synchronous_commit = on";
     client
         .batch_execute(patient)
@@ -82,6 +73,17 @@ pub(crate) async fn alone(address: &str) -> Result<(Client, String), OpenError> 
         .map_err(OpenError::Postgres)?;
     migrate(&mut client, POSTGRES).await?;
     Ok((client, name))
+}
+
+async fn connected<T>(config: &Config, tls: T) -> Result<Client, tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    // It ends with the client.
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// Connections that are made when they are first needed, in the runtime of whoever needs them.

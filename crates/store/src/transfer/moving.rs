@@ -109,18 +109,40 @@ pub async fn move_store(
     Ok(moved)
 }
 
-/// Gives up a move that is not done: the file is in use again, and what was copied is taken away.
+/// What became of the target of a move that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undone {
+    /// It is as empty as before.
+    Emptied,
+    /// It could not be reached and keeps what was copied, which nobody will ever serve.
+    Left,
+}
+
+/// Gives up a move that is not done: the file is in use again, and what was copied is taken away. A target that is gone
+/// holds up nobody.
 ///
 /// # Errors
 /// `Done` for one that is done, `NoMove` if there is none.
-pub async fn undo_move(from: &Path, to: &str) -> Result<(), MoveError> {
+pub async fn undo_move(from: &Path, to: &str) -> Result<Undone, MoveError> {
     let mut source = Source::open(from).await?;
     let move_id = match source.standing().await? {
         Some(Standing::Leaving { move_id, .. }) => move_id,
         Some(Standing::Left { to, .. }) => return Err(MoveError::Done { to }),
         Some(Standing::Arriving { .. }) | None => return Err(MoveError::NoMove),
     };
-    let (mut client, _) = target::alone(to).await?;
+    let undone = match target::alone(to).await {
+        Ok((client, _)) => {
+            empty(client, move_id).await?;
+            Undone::Emptied
+        }
+        Err(OpenError::Connect { .. }) => Undone::Left,
+        Err(error) => return Err(error.into()),
+    };
+    source.put(None).await?;
+    Ok(undone)
+}
+
+async fn empty(mut client: tokio_postgres::Client, move_id: Uuid) -> Result<(), MoveError> {
     match standing::of_postgres(&client).await? {
         Some(Standing::Arriving { move_id: there, .. }) if there == move_id => {
             let transaction = client.transaction().await?;
@@ -130,12 +152,12 @@ pub async fn undo_move(from: &Path, to: &str) -> Result<(), MoveError> {
             }
             standing::put_postgres(&transaction, None).await?;
             transaction.commit().await?;
+            Ok(())
         }
-        Some(_) => return Err(MoveError::OtherMove),
+        Some(_) => Err(MoveError::OtherMove),
         // It had not got there.
-        None => {}
+        None => Ok(()),
     }
-    source.put(None).await
 }
 
 /// The file, and the lock that keeps servers off it.

@@ -117,8 +117,8 @@ fn the<'a>(rows: &'a Rows, name: &str, column: &str) -> Option<&'a Cell> {
     rows.first()?.get(table.place(column)?)
 }
 
-/// Rows of a table for which one of these conditions holds.
-type Search = (&'static Table, Vec<Vec<(&'static str, Cell)>>);
+/// A table, and what its columns must have in the rows that are wanted.
+type Search = (&'static Table, Vec<(&'static str, Cell)>);
 
 /// Which rows are read, in which order.
 struct Wanted {
@@ -150,26 +150,25 @@ impl Wanted {
         let org = || ("org", Cell::Text(self.org.clone()));
         let by_run = |column| vec![org(), (column, Cell::Uuid(self.run))];
         let by_thread = |column| match &thread {
-            Cell::Uuid(id) => vec![vec![org(), (column, Cell::Uuid(*id))]],
-            _ => Vec::new(),
+            Cell::Uuid(id) => Some(vec![org(), (column, Cell::Uuid(*id))]),
+            _ => None,
         };
-        let version = vec![
+        let version = [
             ("agent_type", of("agent_type")?),
             ("version", of("agent_version")?),
         ];
         let wanted = TABLES.iter().filter_map(|table| {
-            let conditions = match table.part {
-                Part::No if table.name == "agent_versions" => vec![version.clone()],
+            let condition = match table.part {
+                Part::No if table.name == "agent_versions" => version.to_vec(),
                 Part::No => return None,
-                Part::OfRun(column) => vec![by_run(column)],
-                Part::OfThread(column) => by_thread(column),
+                Part::OfRun(column) => by_run(column),
+                Part::OfThread(column) => by_thread(column)?,
                 // A thread's rows are those of all its runs.
-                Part::OfEither(column, of_thread) => match by_thread(of_thread) {
-                    conditions if conditions.is_empty() => vec![by_run(column)],
-                    conditions => conditions,
-                },
+                Part::OfEither(column, of_thread) => {
+                    by_thread(of_thread).unwrap_or_else(|| by_run(column))
+                }
             };
-            Some((table, conditions))
+            Some((table, condition))
         });
         Some(wanted.collect())
     }
@@ -182,12 +181,8 @@ fn read_file(path: &std::path::Path, wanted: &Wanted) -> Result<Rows, ParcelErro
     let run = sqlite::select(&transaction, runs, &wanted.of_run())?;
     let others = wanted.others(&run).ok_or(ParcelError::NoRun)?;
     let mut all = Vec::new();
-    for (table, conditions) in others {
-        let mut rows = Vec::new();
-        for condition in conditions {
-            rows.extend(sqlite::select(&transaction, table, &condition)?);
-        }
-        all.push((table, rows));
+    for (table, condition) in others {
+        all.push((table, sqlite::select(&transaction, table, &condition)?));
     }
     Ok(all)
 }
@@ -204,11 +199,8 @@ async fn read_server(address: &str, wanted: &Wanted) -> Result<Rows, ParcelError
     let run = postgres::select(&transaction, runs, &wanted.of_run()).await?;
     let others = wanted.others(&run).ok_or(ParcelError::NoRun)?;
     let mut all = Vec::new();
-    for (table, conditions) in others {
-        let mut rows = Vec::new();
-        for condition in conditions {
-            rows.extend(postgres::select(&transaction, table, &condition).await?);
-        }
+    for (table, condition) in others {
+        let rows = postgres::select(&transaction, table, &condition).await?;
         all.push((table, rows));
     }
     Ok(all)

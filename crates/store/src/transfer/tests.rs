@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, Kind, Row};
 use super::tables::{STAYING, TABLES, Table};
-use super::{MoveError, Moved, Progress, move_store, postgres, sqlite, undo_move};
+use super::{MoveError, Moved, Progress, Undone, move_store, postgres, sqlite, undo_move};
 use crate::sqlite::open as file;
 use crate::{OpenError, OpenMode};
 use domain::Timestamp;
@@ -259,15 +259,21 @@ async fn a_move_given_up_leaves_both_as_they_were() {
         let nothing = undo_move(&path, &to).await;
         assert!(matches!(nothing, Err(MoveError::NoMove)), "{nothing:?}");
         assert!(move_until(&path, &to, 9).await.is_none());
-        undo_move(&path, &to).await.unwrap();
+        assert_eq!(undo_move(&path, &to).await.unwrap(), Undone::Emptied);
         opened(address).await.unwrap();
         opened(&to).await.unwrap();
         let client = connect(&to).await;
         for table in TABLES {
             assert!(postgres::is_empty(&client, table).await.unwrap());
         }
-        move_until(&path, &to, usize::MAX).await.unwrap().unwrap();
-        opened(&to).await.unwrap();
+        // A target that is gone in the middle of it holds up nobody.
+        assert!(move_until(&path, &to, 9).await.is_none());
+        let gone = "postgres://postgres@127.0.0.1:9/gone";
+        assert_eq!(undo_move(&path, gone).await.unwrap(), Undone::Left);
+        opened(address).await.unwrap();
+        let filled = move_until(&path, &to, 9).await.unwrap();
+        assert!(matches!(filled, Err(MoveError::OtherMove)), "{filled:?}");
+        opened(address).await.unwrap();
     })
     .await;
 }

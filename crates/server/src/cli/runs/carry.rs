@@ -137,17 +137,21 @@ async fn alone_on_its_thread(
         ..RunFilter::default()
     };
     let page = Page {
-        limit: 1,
+        limit: 2,
         below: None,
     };
     let waiting = store.list_runs(scope, &queued, page).await;
-    match waiting.map_err(store_failed)?.first() {
+    let waiting = waiting.map_err(store_failed)?;
+    let thread = store
+        .get_thread(scope, thread)
+        .await
+        .map_err(store_failed)?;
+    let active = thread.and_then(|thread| thread.active_run);
+    let mut others = waiting.iter().map(|run| run.id).chain(active);
+    match others.find(|other| *other != run.id) {
         Some(other) => Err(Failure::new(
-            format!(
-                "the run {} waits on the same thread, which would go along",
-                other.id
-            ),
-            "cancel what waits, and export then",
+            format!("the run {other} is under way on the same thread, which would go along"),
+            "let it end or cancel it, and export then",
         )),
         None => Ok(()),
     }
