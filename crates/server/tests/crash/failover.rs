@@ -291,8 +291,7 @@ async fn failovers(count: u32) -> (usize, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_the_primary() {
-    let asked = std::env::var("RUNYARD_FAILOVERS").ok();
-    let count = asked.map_or(1, |text| text.parse().expect("a number"));
+    let count = crate::number("RUNYARD_FAILOVERS").unwrap_or(1);
     let (runs, complaints) = within(LIMIT * count.max(1), failovers(count)).await;
     println!(
         "failover: {count} primaries killed, {runs} runs, {} violations",

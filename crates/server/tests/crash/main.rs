@@ -25,7 +25,9 @@ mod syscalls;
 
 /// A number that makes a test longer or repeats it.
 fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
-    std::env::var(variable).ok()?.parse().ok()
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse().ok();
+    Some(number.unwrap_or_else(|| panic!("{variable} is no number: {text:?}")))
 }
 
 fn nats() -> String {

@@ -11,10 +11,12 @@ mod promises;
 mod trace;
 
 use crate::database::Database;
+use crate::number;
 use crate::sweep::laps;
-use drive::{Dice, Drive, Image, Luck};
+use drive::{Drive, Image, Luck};
 use promises::{Ears, Promise, broken};
 use proof::clients::Client;
+use proof::dice::Dice;
 use proof::http::PATIENCE;
 use proof::judge::{Verdict, judge};
 use proof::kinds::Kind;
@@ -35,18 +37,13 @@ const AT_ONCE: usize = 3;
 /// The log is moved into the file and begun anew many times in a short recording.
 const CHECKPOINTS: [(&str, &str); 1] = [("FAILPOINTS", "store.checkpoint_pages=return(40)")];
 
-fn number(name: &str) -> Option<u64> {
-    let asked = std::env::var(name).ok()?;
-    Some(asked.parse().expect("a number"))
-}
-
 fn cuts() -> usize {
-    number("RUNYARD_POWER_CUTS").map_or(CUTS, |cuts| usize::try_from(cuts).expect("not so many"))
+    number("RUNYARD_POWER_CUTS").unwrap_or(CUTS)
 }
 
 fn dice() -> (u64, Dice) {
     let seed = number("RUNYARD_POWER_SEED").unwrap_or_else(|| u64::from(std::process::id()));
-    (seed, Dice(seed))
+    (seed, Dice::new(seed))
 }
 
 /// A server under strace.
@@ -108,7 +105,7 @@ fn logs_begun(recording: &[Vec<Moment>]) -> usize {
 }
 
 /// Moments at which to cut: right before a sync has come back there is most to lose. Others are thrown.
-fn moments(recording: &[Vec<Moment>], cuts: usize, dice: &mut Dice) -> Vec<BTreeSet<usize>> {
+fn moments(recording: &[Vec<Moment>], cuts: usize, dice: &Dice) -> Vec<BTreeSet<usize>> {
     let parts = recording.iter().map(|part| {
         let mut syncs = BTreeSet::new();
         let mut chosen = BTreeSet::new();
@@ -125,12 +122,12 @@ fn moments(recording: &[Vec<Moment>], cuts: usize, dice: &mut Dice) -> Vec<BTree
         }
         let share = cuts / recording.len();
         while chosen.len() > share * 2 / 3 {
-            let which = dice.roll(chosen.len());
+            let which = dice.index(chosen.len());
             let cut = chosen.iter().nth(which).copied();
             chosen.remove(&cut.expect("there are that many"));
         }
         while chosen.len() < share.min(part.len() / 2) {
-            chosen.insert(dice.roll(part.len()));
+            chosen.insert(dice.index(part.len()));
         }
         chosen
     });
@@ -147,7 +144,7 @@ struct Found {
 }
 
 /// Cuts the power at many moments of a recording. A disk that lies does so from the first answer on.
-async fn cut(recording: &[Vec<Moment>], cuts: usize, dice: &mut Dice, lies: bool) -> Found {
+async fn cut(recording: &[Vec<Moment>], cuts: usize, dice: &Dice, lies: bool) -> Found {
     let (mut drive, mut found, mut opening) = (Drive::default(), Found::default(), JoinSet::new());
     let mut told: Vec<Promise> = Vec::new();
     for (part, moments) in recording.iter().zip(moments(recording, cuts, dice)) {
@@ -156,7 +153,7 @@ async fn cut(recording: &[Vec<Moment>], cuts: usize, dice: &mut Dice, lies: bool
         for (at, moment) in part.iter().enumerate() {
             if moments.contains(&at) {
                 let luck = [Luck::Nothing, Luck::Everything, Luck::Dice, Luck::Dice];
-                let luck = luck[dice.roll(luck.len())];
+                let luck = *dice.pick(&luck);
                 let what = format!("cut at {at}, {luck:?} of the rest kept");
                 let image = drive.image(luck, dice);
                 let told = told.clone();
@@ -221,13 +218,13 @@ async fn examine(image: &Image, told: &[Promise]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_told_is_on_a_disk_whose_power_failed() {
-    let (seed, mut dice) = dice();
+    let (seed, dice) = dice();
     within(LIMIT * 4, async {
         let world = Database::Sqlite.world().await.set(&QUICK).set(&CHECKPOINTS);
         let recording = record(&world).await;
         let logs = logs_begun(&recording);
         assert!(logs > 4, "only {logs} logs: no checkpoint in mid-work");
-        let found = cut(&recording, cuts(), &mut dice, false).await;
+        let found = cut(&recording, cuts(), &dice, false).await;
         println!(
             "power, seed {seed}: {} cuts over {logs} logs, {} promises looked for, {} not kept",
             found.images,
@@ -247,13 +244,13 @@ async fn what_was_told_is_on_a_disk_whose_power_failed() {
 /// The same, with a disk that says that it synced and did not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disk_that_does_not_sync_is_found_out() {
-    let (seed, mut dice) = dice();
+    let (seed, dice) = dice();
     within(LIMIT, async {
         let world = Database::Sqlite.world().await.set(&QUICK).set(&CHECKPOINTS);
         let recorder = Recorder::start(&world, "only.trace").await;
         recorder.lap(&world, "one").await;
         let recording = [recorder.end(&world, "-KILL").await];
-        let found = cut(&recording, 40, &mut dice, true).await;
+        let found = cut(&recording, 40, &dice, true).await;
         let lost = found.complaints.iter().any(|it| it.contains("lost: "));
         println!(
             "power, seed {seed}: {} of {} promises not kept by a disk that lies",
@@ -272,20 +269,20 @@ async fn disk_that_does_not_sync_is_found_out() {
 /// The whole way: clients at work, the power cut, the next start on what the disk has, and the judge of every other crash.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_goes_on_after_its_power_was_cut() {
-    let (seed, mut dice) = dice();
+    let (seed, dice) = dice();
     let rounds = cuts().div_ceil(CUTS) * 2;
     let (mut runs, mut complaints) = (0, Vec::new());
     for _ in 0..rounds {
         within(LIMIT, async {
             let world = Database::Sqlite.world().await;
             let world = world.set(&QUICK).set(&CHECKPOINTS);
-            let lives = 500 + u64::try_from(dice.roll(2_500)).expect("it is small");
+            let lives = 500 + dice.roll(2_500);
             let (clients, did) = cut_short(&world, Duration::from_millis(lives)).await;
             let mut drive = Drive::default();
             did.iter().for_each(|moment| drive.take(moment));
             std::fs::remove_dir_all(world.data()).expect("the folder is ours");
             std::fs::create_dir(world.data()).expect("the folder is ours");
-            lay(&drive.image(Luck::Dice, &mut dice), &world.data());
+            lay(&drive.image(Luck::Dice, &dice), &world.data());
             world.open();
             let server = world.start().await;
             let mut verdict = Verdict::default();

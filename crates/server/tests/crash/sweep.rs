@@ -104,8 +104,7 @@ fn hits(point: &str, round: u32) -> u32 {
 }
 
 async fn sweep(database: Database) {
-    let rounds = std::env::var("RUNYARD_SWEEP_ROUNDS").ok();
-    let rounds: u32 = rounds.and_then(|text| text.parse().ok()).unwrap_or(1);
+    let rounds: u32 = crate::number("RUNYARD_SWEEP_ROUNDS").unwrap_or(1);
     let only = std::env::var("RUNYARD_SWEEP_POINT").ok();
     let points: Vec<&'static str> = POINTS
         .iter()

@@ -24,8 +24,7 @@ const CALLS: [(Database, &str); 5] = [
 ];
 
 fn tries() -> u32 {
-    let asked = std::env::var("RUNYARD_SYSCALLS").ok();
-    asked.map_or(1, |text| text.parse().expect("a number"))
+    crate::number("RUNYARD_SYSCALLS").unwrap_or(1)
 }
 
 /// Which calls are hit: of each thread the Nth, so that small numbers come late enough.

@@ -5,24 +5,12 @@
 //! sync of the folder has come back, each name may be there or not.
 
 use super::trace::{Deed, Moment};
+use proof::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a drive writes whole or not at all. Many of today's write 4 KiB at once; what stands the tearing of these also
 /// stands that.
 const SECTOR: usize = 512;
-
-/// Numbers that look random and are the same for the same seed (splitmix64).
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let number = (mixed ^ (mixed >> 31)) % sides as u64;
-        usize::try_from(number).expect("it is less than the sides")
-    }
-}
 
 /// What became of what was not synced.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +148,7 @@ impl Drive {
     }
 
     /// What is there after the power has failed at this moment.
-    pub fn image(&self, luck: Luck, dice: &mut Dice) -> Image {
+    pub fn image(&self, luck: Luck, dice: &Dice) -> Image {
         if self.settling && luck.choose(2, dice) == 0 {
             return Image::new();
         }
@@ -172,7 +160,7 @@ impl Drive {
         files.collect()
     }
 
-    fn named(&self, name: &str, luck: Luck, dice: &mut Dice) -> Option<usize> {
+    fn named(&self, name: &str, luck: Luck, dice: &Dice) -> Option<usize> {
         let mut choices = vec![self.names.get(name).copied().flatten()];
         let later = self.renamed.iter().filter(|(renamed, _)| renamed == name);
         choices.extend(later.map(|(_, file)| *file));
@@ -182,11 +170,11 @@ impl Drive {
 
 impl Luck {
     /// One of so many states, from the last synced to the newest.
-    fn choose(self, states: usize, dice: &mut Dice) -> usize {
+    fn choose(self, states: usize, dice: &Dice) -> usize {
         match self {
             Self::Nothing => 0,
             Self::Everything => states - 1,
-            Self::Dice => dice.roll(states),
+            Self::Dice => dice.index(states),
         }
     }
 }
@@ -230,7 +218,7 @@ impl File {
         self.before += count;
     }
 
-    fn image(&self, luck: Luck, dice: &mut Dice) -> Vec<u8> {
+    fn image(&self, luck: Luck, dice: &Dice) -> Vec<u8> {
         let mut contents: BTreeMap<usize, usize> = BTreeMap::new();
         let mut sizes = vec![self.kept.len()];
         for change in &self.changes {
